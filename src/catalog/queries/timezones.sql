@@ -1,0 +1,3 @@
+-- Names that `Prefer: timezone` may give.
+SELECT name
+FROM pg_timezone_names;

@@ -1,0 +1,173 @@
+//! Asks one connection everything that a load needs: the configuration kept in the database, then the catalog's
+//! queries, in one transaction each, so that the catalog's rows fit together.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use crate::catalog::database_settings;
+use crate::catalog::load::{self, CatalogQuery, LoadSettings, LoadedRows};
+use crate::config::Config;
+use crate::config::source::IN_DATABASE;
+use crate::sql::setup::call_text;
+use crate::wire::WireError;
+use crate::wire::conn::{Answer, Idle};
+use crate::wire::connect::Authenticated;
+use crate::wire::db_error::DbError;
+
+/// What was found.
+#[derive(Debug)]
+pub struct Survey {
+    /// The configuration with the database's settings; `None` where there are none to read or they are wrong.
+    pub config: Option<Arc<Config>>,
+    pub settings: LoadSettings,
+    pub rows: LoadedRows,
+}
+
+#[derive(Debug)]
+pub enum SurveyError {
+    Wire(WireError),
+    Database(Box<DbError>),
+    Settings(String),
+}
+
+impl fmt::Display for SurveyError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wire(error) => write!(out, "{error}"),
+            Self::Database(error) => write!(out, "{}: {}", error.sqlstate, error.message),
+            Self::Settings(error) => out.write_str(error),
+        }
+    }
+}
+
+impl From<WireError> for SurveyError {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
+    }
+}
+
+impl From<io::Error> for SurveyError {
+    fn from(error: io::Error) -> Self {
+        Self::Wire(error.into())
+    }
+}
+
+/// Runs the whole survey and takes leave of the server.
+pub async fn run(
+    authenticated: Authenticated,
+    config: &Config,
+    merge: impl FnOnce(&[(String, String)]) -> Option<Arc<Config>>,
+) -> Result<Survey, SurveyError> {
+    let mut idle = Idle::adopt(authenticated)?;
+    let mut merged = None;
+    if config.db_config {
+        let pairs;
+        (idle, pairs) = database_configuration(idle, config).await?;
+        merged = merge(&pairs);
+    }
+    let current = merged.as_deref().unwrap_or(config);
+    let settings = LoadSettings {
+        schemas: current.db_schemas.iter().map(ToString::to_string).collect(),
+        extra_search_path: current.db_extra_search_path.iter().map(ToString::to_string).collect(),
+        hoisted_settings: current.db_hoisted_tx_settings.clone(),
+        // Nobody asks for the list: PostgreSQL judges `Prefer: timezone` itself, and the query takes half of a load.
+        timezones: Some(HashSet::new()),
+        server_version: server_version(idle.parameter("server_version")),
+    };
+    let queries = load::queries(&settings);
+    let (idle, results) = ask(idle, &["begin isolation level repeatable read read only", EMPTY_PATH], &queries).await?;
+    let mut rows = LoadedRows::default();
+    for (query, result) in queries.iter().zip(results) {
+        rows.add(query.name, result);
+    }
+    idle.close().await;
+    Ok(Survey { config: merged, settings, rows })
+}
+
+/// The settings for the configuration alone.
+pub async fn settings(authenticated: Authenticated, config: &Config) -> Result<Vec<(String, String)>, SurveyError> {
+    let (idle, pairs) = database_configuration(Idle::adopt(authenticated)?, config).await?;
+    idle.close().await;
+    Ok(pairs)
+}
+
+/// PostgreSQL then qualifies every name outside `pg_catalog`.
+const EMPTY_PATH: &str = "set local search_path = ''";
+
+async fn database_configuration(idle: Idle, config: &Config) -> Result<(Idle, Vec<(String, String)>), SurveyError> {
+    let call = config.db_pre_config.as_ref();
+    let call =
+        call.map(|routine| call_text(routine.schema.as_ref().map(|schema| schema.as_str()), routine.name.as_str()));
+    let mut before = vec!["begin"];
+    before.extend(call.as_deref());
+    let queries = [database_settings::role_query(IN_DATABASE), database_settings::session_query(IN_DATABASE)];
+    let (idle, mut results) = ask(idle, &before, &queries).await?;
+    let session = results.pop().unwrap_or_default();
+    let role = results.pop().unwrap_or_default();
+    let pairs = database_settings::read(&role, if call.is_some() { &session } else { &[] })
+        .map_err(|error| SurveyError::Settings(error.to_string()))?;
+    Ok((idle, pairs))
+}
+
+/// `15.18 (Debian …)` → 150018, `18beta1` → 180000 (as server_version_num has it); 0 where it can't be read.
+fn server_version(text: Option<&str>) -> u32 {
+    let mut numbers = text.unwrap_or("").split(|letter: char| !letter.is_ascii_digit()).map(|part| part.parse::<u32>());
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) if minor < 1000 => major.saturating_mul(10_000).saturating_add(minor),
+        (Some(Ok(major)), _) => major.saturating_mul(10_000),
+        (Some(Err(_)) | None, _) => 0,
+    }
+}
+
+type Rows = Vec<Vec<Option<String>>>;
+
+/// One transaction: `before`, then the queries, then COMMIT, all in one flush. Rows of the queries, in their order.
+async fn ask(idle: Idle, before: &[&str], queries: &[CatalogQuery]) -> Result<(Idle, Vec<Rows>), SurveyError> {
+    let mut busy = idle.begin();
+    for text in before {
+        busy.execute_unnamed(text, []);
+    }
+    for query in queries {
+        busy.execute_unnamed(query.text, query.params.iter().map(|param| Some(param.as_bytes())));
+    }
+    busy.execute_unnamed("commit", []);
+    busy.sync();
+    busy.send().await?;
+    let mut results: Vec<Rows> = vec![Vec::new(); queries.len()];
+    let (mut current, mut failure) = (0, None);
+    loop {
+        match busy.answer()? {
+            None => busy.more().await?,
+            Some(Answer::Bound { statement, .. }) => current = statement,
+            Some(Answer::Row(row)) => {
+                if let Some(rows) = current.checked_sub(before.len()).and_then(|index| results.get_mut(index)) {
+                    let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
+                    rows.push(row.fields().map(|field| field.map(text)).collect());
+                }
+            }
+            Some(Answer::Error { error, .. }) => failure = Some(error),
+            Some(Answer::Ready(_)) => break,
+            Some(Answer::Complete { .. } | Answer::Suspended) => {}
+        }
+    }
+    match failure {
+        // An open transaction can't be handed on; the connection closes with `busy`.
+        Some(error) => Err(SurveyError::Database(Box::new(error))),
+        None => Ok((busy.finish().await?, results)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_versions() {
+        assert_eq!(server_version(Some("15.18 (Debian 15.18-0+deb12u1)")), 150_018);
+        assert_eq!(server_version(Some("18beta1")), 180_000);
+        assert_eq!(server_version(Some("")), 0);
+        assert_eq!(server_version(None), 0);
+    }
+}

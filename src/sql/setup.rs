@@ -1,0 +1,308 @@
+//! The statement that sets what a transaction's SQL sees of its request: search_path, role, request.* and the rest, in
+//! PostgREST's order (role settings before the role, so that `GRANT SET ON PARAMETER` to the authenticator counts).
+//! All of it is local to the transaction; `transaction_read_only` rides along.
+
+use std::fmt::Write;
+
+use super::ident;
+
+/// Values of one request, gathered in one buffer that is reused: a warm request allocates nothing.
+#[derive(Debug, Default)]
+pub struct Values {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+/// Where a value is.
+#[derive(Clone, Copy, Debug)]
+enum Span {
+    Null,
+    /// Here, from and to.
+    Own(usize, usize),
+    /// It is the request's body, which is too large to be copied.
+    Payload,
+}
+
+impl Values {
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+    }
+
+    pub fn push(&mut self, value: &[u8]) {
+        self.push_with(|out| out.extend_from_slice(value));
+    }
+
+    pub fn push_null(&mut self) {
+        self.spans.push(Span::Null);
+    }
+
+    /// Adds what `iter_over` is given.
+    pub fn push_payload(&mut self) {
+        self.spans.push(Span::Payload);
+    }
+
+    /// Adds the value that `write` appends.
+    pub fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let begin = self.bytes.len();
+        write(&mut self.bytes);
+        self.spans.push(Span::Own(begin, self.bytes.len()));
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Option<&[u8]>> {
+        self.iter_over(&[])
+    }
+
+    /// The values, `payload` in the place of the request's body.
+    pub fn iter_over<'v>(&'v self, payload: &'v [u8]) -> impl Iterator<Item = Option<&'v [u8]>> {
+        self.spans.iter().map(move |span| match *span {
+            Span::Null => None,
+            Span::Own(begin, end) => self.bytes.get(begin..end),
+            Span::Payload => Some(payload),
+        })
+    }
+}
+
+/// What the statement's text depends on; two requests with equal parts share one prepared statement.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SetupShape {
+    pub access: Access,
+    pub role_settings: u16,
+    pub timezone: Presence,
+    /// Settings of the called function and `app.settings.*`.
+    pub other_settings: u16,
+    pub response: ResponseSettings,
+}
+
+/// What becomes of `response.*` that an earlier request's SQL left on the session.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ResponseSettings {
+    /// Nobody reads them in this transaction.
+    Ignored,
+    /// They are emptied: this transaction's own decide its answer.
+    Cleared,
+}
+
+/// Looks before it writes: where nothing is left, which is nearly always, nothing is set, and what was never set stays NULL.
+const CLEAR_RESPONSE: &str = ", case when current_setting('response.headers', true) <> '' \
+    then set_config('response.headers', '', true) end, case when current_setting('response.status', true) <> '' \
+    then set_config('response.status', '', true) end";
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Access {
+    ReadOnly,
+    ReadWrite,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Presence {
+    Absent,
+    Present,
+}
+
+/// Whether settings end with the transaction. The mutant, which shows that the isolation test can fail, keeps them.
+const LOCAL: bool = !cfg!(feature = "mutant-keep-settings");
+
+/// What every request sets, behind the role's own settings.
+const NAMED: [&str; 6] =
+    ["role", "request.jwt.claims", "request.method", "request.path", "request.headers", "request.cookies"];
+
+/// Text of the statement. Parameters in order: search_path; (name, value) of each role setting; role; claims; method;
+/// path; headers; cookies; timezone where present; (name, value) of each other setting.
+pub fn setup_text(shape: SetupShape) -> String {
+    let mut text = String::from("select ");
+    if shape.access == Access::ReadOnly {
+        text.push_str("set_config('transaction_read_only', 'on', true), ");
+    }
+    let mut setter = Setter { text: &mut text, parameter: 0 };
+    setter.named("search_path");
+    for _ in 0..shape.role_settings {
+        setter.dynamic();
+    }
+    for name in NAMED {
+        setter.named(name);
+    }
+    if shape.timezone == Presence::Present {
+        setter.named("timezone");
+    }
+    for _ in 0..shape.other_settings {
+        setter.dynamic();
+    }
+    if shape.response == ResponseSettings::Cleared {
+        text.push_str(CLEAR_RESPONSE);
+    }
+    text
+}
+
+struct Setter<'t> {
+    text: &'t mut String,
+    parameter: u32,
+}
+
+impl Setter<'_> {
+    fn separate(&mut self) {
+        if self.parameter > 0 {
+            self.text.push_str(", ");
+        }
+    }
+
+    fn named(&mut self, name: &'static str) {
+        self.separate();
+        self.parameter += 1;
+        // Writing to a String can't fail.
+        let _ = write!(self.text, "set_config('{name}', ${}, {LOCAL})", self.parameter);
+    }
+
+    fn dynamic(&mut self) {
+        self.separate();
+        self.parameter += 2;
+        let _ = write!(self.text, "set_config(${}, ${}, {LOCAL})", self.parameter - 1, self.parameter);
+    }
+}
+
+/// The call of a routine without arguments that is run for what it does (`db-pre-request`, `db-pre-config`).
+pub fn call_text(schema: Option<&str>, name: &str) -> String {
+    let mut text = String::from("select ");
+    if let Some(schema) = schema {
+        ident::write_quoted(&mut text, schema);
+        text.push('.');
+    }
+    ident::write_quoted(&mut text, name);
+    text.push_str("()");
+    text
+}
+
+/// Appends a `search_path` value: the schemas as quoted identifiers.
+pub fn write_search_path<'s>(out: &mut Vec<u8>, schemas: impl Iterator<Item = &'s str>) {
+    for (index, schema) in schemas.enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b", ");
+        }
+        out.push(b'"');
+        for &byte in schema.as_bytes() {
+            if byte == b'"' {
+                out.push(b'"');
+            }
+            out.push(byte);
+        }
+        out.push(b'"');
+    }
+}
+
+/// Appends `{"name":"value",…}`: names lower-cased, a repeated name's last value alone, bytes that are no UTF-8 replaced.
+/// `fields` is walked once for each field that it holds (there are at most `limits::HEADER_COUNT_MAX`).
+pub fn write_json_object<'h, I>(out: &mut Vec<u8>, fields: I)
+where
+    I: Iterator<Item = (&'h str, &'h [u8])> + Clone,
+{
+    out.push(b'{');
+    let mut rest = fields;
+    let mut first = true;
+    while let Some((name, value)) = rest.next() {
+        let repeated = rest.clone().any(|(later, _)| later.eq_ignore_ascii_case(name));
+        if repeated {
+            continue;
+        }
+        if !first {
+            out.push(b',');
+        }
+        first = false;
+        out.push(b'"');
+        let begin = out.len();
+        write_escaped(out, name);
+        if let Some(written) = out.get_mut(begin..) {
+            written.make_ascii_lowercase();
+        }
+        out.extend_from_slice(b"\":\"");
+        match std::str::from_utf8(value) {
+            Ok(text) => write_escaped(out, text),
+            Err(_) => write_escaped(out, &String::from_utf8_lossy(value)),
+        }
+        out.push(b'"');
+    }
+    out.push(b'}');
+}
+
+/// JSON string contents. Header values are short: no vector code here.
+fn write_escaped(out: &mut Vec<u8>, text: &str) {
+    for &byte in text.as_bytes() {
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            0..=0x1f => {
+                const HEX: &[u8; 16] = b"0123456789abcdef";
+                out.extend_from_slice(b"\\u00");
+                out.extend(HEX.get(usize::from(byte >> 4)));
+                out.extend(HEX.get(usize::from(byte & 15)));
+            }
+            _ => out.push(byte),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_follows_the_shape_and_parameters_are_counted() {
+        let plain = SetupShape {
+            access: Access::ReadOnly,
+            role_settings: 0,
+            timezone: Presence::Absent,
+            other_settings: 0,
+            response: ResponseSettings::Ignored,
+        };
+        assert_eq!(
+            setup_text(plain),
+            "select set_config('transaction_read_only', 'on', true), set_config('search_path', $1, true), \
+             set_config('role', $2, true), set_config('request.jwt.claims', $3, true), \
+             set_config('request.method', $4, true), set_config('request.path', $5, true), \
+             set_config('request.headers', $6, true), set_config('request.cookies', $7, true)"
+        );
+        let full = SetupShape {
+            access: Access::ReadWrite,
+            role_settings: 2,
+            timezone: Presence::Present,
+            other_settings: 1,
+            response: ResponseSettings::Ignored,
+        };
+        let text = setup_text(full);
+        assert!(text.starts_with("select set_config('search_path', $1, true), set_config($2, $3, true), "), "{text}");
+        assert!(text.ends_with("set_config('timezone', $12, true), set_config($13, $14, true)"), "{text}");
+        let cleared = setup_text(SetupShape { response: ResponseSettings::Cleared, ..full });
+        assert_eq!(cleared.strip_prefix(&text), Some(CLEAR_RESPONSE));
+    }
+
+    #[test]
+    fn header_objects() {
+        let check = |fields: &[(&str, &[u8])], expect: &str| {
+            let mut out = Vec::new();
+            write_json_object(&mut out, fields.iter().copied());
+            assert_eq!(String::from_utf8(out).unwrap(), expect);
+        };
+        check(&[], "{}");
+        check(&[("X-A", b"1"), ("x-a", b"2")], r#"{"x-a":"2"}"#);
+        check(&[("Host", b"a\"b\\c\td")], r#"{"host":"a\"b\\c\u0009d"}"#);
+        check(&[("X", b"\xff")], "{\"x\":\"\u{fffd}\"}");
+    }
+
+    #[test]
+    fn search_paths_are_quoted() {
+        let mut out = Vec::new();
+        write_search_path(&mut out, ["api", "we\"ird"].into_iter());
+        assert_eq!(out, b"\"api\", \"we\"\"ird\"");
+    }
+
+    #[test]
+    fn values_keep_their_bounds() {
+        let mut values = Values::default();
+        values.push(b"ab");
+        values.push(b"");
+        values.push_null();
+        values.push_with(|out| out.push(b'c'));
+        values.push_payload();
+        let all = values.iter_over(b"body").collect::<Vec<_>>();
+        assert_eq!(all, [Some(&b"ab"[..]), Some(b""), None, Some(b"c"), Some(b"body")]);
+    }
+}

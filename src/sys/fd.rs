@@ -1,0 +1,27 @@
+//! Acts on a socket through its number, where the socket itself is owned by a task that is busy with it.
+//! The caller guarantees that the number still names that socket: `rt::Watched` is dropped before its stream is.
+
+use std::os::fd::{BorrowedFd, RawFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// Ends both directions: a read or write in flight completes with end-of-stream or an error.
+pub fn shutdown(fd: RawFd) {
+    // ENOTCONN means that the peer was faster.
+    let _ = nix::sys::socket::shutdown(fd, nix::sys::socket::Shutdown::Both);
+}
+
+/// poll(2)'s "the peer closed its writing half"; nix has no name for it.
+const RDHUP: PollFlags = PollFlags::from_bits_retain(nix::libc::POLLRDHUP);
+
+/// True once the peer has closed its side or the connection is broken, whatever bytes are still unread.
+pub fn peer_closed(fd: RawFd) -> bool {
+    if fd < 0 {
+        return true;
+    }
+    // SAFETY: only asked between `watch` and the drop of its guard, while the stream that owns `fd` is alive.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    let mut polled = [PollFd::new(fd, RDHUP)];
+    // Only RDHUP is asked for, and HUP, ERR and NVAL come unasked: whatever is reported means gone.
+    matches!(poll(&mut polled, PollTimeout::ZERO), Ok(events) if events > 0)
+}

@@ -1,0 +1,241 @@
+//! Frontend messages, appended to one buffer that goes out in one write. Written here rather than with
+//! `postgres_protocol::message`, because the runtime's writes take a `Vec` and that crate fills a `BytesMut`.
+
+/// Why a message cannot be said in the protocol.
+pub(super) type Refusal = &'static str;
+
+/// Appends a message: its tag, and its length once `write_body` is done.
+fn message(
+    out: &mut Vec<u8>,
+    tag: Option<u8>,
+    write_body: impl FnOnce(&mut Vec<u8>) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    out.extend(tag);
+    let begin = out.len();
+    out.extend_from_slice(&[0; 4]);
+    write_body(out)?;
+    let length = i32::try_from(out.len() - begin).map_err(|_| "a message would be larger than 2 GiB")?;
+    if let Some(place) = out.get_mut(begin..begin + 4) {
+        place.copy_from_slice(&length.to_be_bytes());
+    }
+    Ok(())
+}
+
+fn string(out: &mut Vec<u8>, text: &[u8]) -> Result<(), Refusal> {
+    if memchr::memchr(0, text).is_some() {
+        return Err("a text that the protocol ends with a zero byte contains one");
+    }
+    out.extend_from_slice(text);
+    out.push(0);
+    Ok(())
+}
+
+/// A statement's name on its connection; 0 is the unnamed one.
+fn statement_name(out: &mut Vec<u8>, name: u64) {
+    if name != 0 {
+        out.push(b's');
+        out.extend_from_slice(itoa::Buffer::new().format(name).as_bytes());
+    }
+    out.push(0);
+}
+
+/// The types of all parameters are left to the server.
+pub(super) fn parse(out: &mut Vec<u8>, name: u64, text: &str) -> Result<(), Refusal> {
+    message(out, Some(b'P'), |out| {
+        statement_name(out, name);
+        string(out, text.as_bytes())?;
+        out.extend_from_slice(&[0, 0]);
+        Ok(())
+    })
+}
+
+pub(super) fn describe_statement(out: &mut Vec<u8>, name: u64) -> Result<(), Refusal> {
+    message(out, Some(b'D'), |out| {
+        out.push(b'S');
+        statement_name(out, name);
+        Ok(())
+    })
+}
+
+pub(super) fn close_statement(out: &mut Vec<u8>, name: u64) -> Result<(), Refusal> {
+    message(out, Some(b'C'), |out| {
+        out.push(b'S');
+        statement_name(out, name);
+        Ok(())
+    })
+}
+
+/// The rest of a usual batch: parameters, a statement or two, Sync.
+const ROOM_AFTER_PARAMETER: usize = 1024;
+
+/// Parameters and results all in text format, through the unnamed portal.
+pub(super) fn bind<'p>(
+    out: &mut Vec<u8>,
+    name: u64,
+    params: impl IntoIterator<Item = Option<&'p [u8]>>,
+) -> Result<(), Refusal> {
+    message(out, Some(b'B'), |out| {
+        out.push(0);
+        statement_name(out, name);
+        out.extend_from_slice(&[0, 0]);
+        let count_begin = out.len();
+        out.extend_from_slice(&[0, 0]);
+        let mut count: usize = 0;
+        for param in params {
+            count += 1;
+            match param {
+                None => out.extend_from_slice(&(-1_i32).to_be_bytes()),
+                Some(bytes) => {
+                    let length = i32::try_from(bytes.len()).map_err(|_| "a parameter is larger than 2 GiB")?;
+                    // Room for what follows too: growing once more would copy a large parameter.
+                    out.reserve(bytes.len() + ROOM_AFTER_PARAMETER);
+                    out.extend_from_slice(&length.to_be_bytes());
+                    out.extend_from_slice(bytes);
+                }
+            }
+        }
+        let count = u16::try_from(count).map_err(|_| "a statement has more than 65535 parameters")?;
+        if let Some(place) = out.get_mut(count_begin..count_begin + 2) {
+            place.copy_from_slice(&count.to_be_bytes());
+        }
+        out.extend_from_slice(&[0, 0]);
+        Ok(())
+    })
+}
+
+/// All rows of the unnamed portal.
+pub(super) fn execute(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"E\0\0\0\x09\0\0\0\0\0");
+}
+
+pub(super) fn sync(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"S\0\0\0\x04");
+}
+
+pub(super) const TERMINATE: &[u8] = b"X\0\0\0\x04";
+
+pub(super) fn query(out: &mut Vec<u8>, text: &str) -> Result<(), Refusal> {
+    message(out, Some(b'Q'), |out| string(out, text.as_bytes()))
+}
+
+pub(super) fn startup<'p>(
+    out: &mut Vec<u8>,
+    parameters: impl IntoIterator<Item = (&'p str, &'p str)>,
+) -> Result<(), Refusal> {
+    message(out, None, |out| {
+        // Protocol 3.0.
+        out.extend_from_slice(&0x0003_0000_i32.to_be_bytes());
+        for (name, value) in parameters {
+            string(out, name.as_bytes())?;
+            string(out, value.as_bytes())?;
+        }
+        out.push(0);
+        Ok(())
+    })
+}
+
+/// A clear-text or MD5 password.
+pub(super) fn password(out: &mut Vec<u8>, password: &[u8]) -> Result<(), Refusal> {
+    message(out, Some(b'p'), |out| string(out, password))
+}
+
+pub(super) fn sasl_initial(out: &mut Vec<u8>, mechanism: &str, data: &[u8]) -> Result<(), Refusal> {
+    message(out, Some(b'p'), |out| {
+        string(out, mechanism.as_bytes())?;
+        let length = i32::try_from(data.len()).map_err(|_| "a SASL message is larger than 2 GiB")?;
+        out.extend_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(data);
+        Ok(())
+    })
+}
+
+pub(super) fn sasl_response(out: &mut Vec<u8>, data: &[u8]) -> Result<(), Refusal> {
+    message(out, Some(b'p'), |out| {
+        out.extend_from_slice(data);
+        Ok(())
+    })
+}
+
+/// What the server takes instead of a startup message, on a connection of its own.
+pub(super) fn cancel_request(process_id: i32, secret: i32) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let words = [16, 80_877_102, process_id, secret];
+    for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
+        place.copy_from_slice(&word.to_be_bytes());
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::BytesMut;
+    use postgres_protocol::IsNull;
+    use postgres_protocol::message::frontend;
+
+    /// The crate that is not used for this is the oracle.
+    fn check(ours: Result<Vec<u8>, Refusal>, write_theirs: impl FnOnce(&mut BytesMut)) {
+        let mut theirs = BytesMut::new();
+        write_theirs(&mut theirs);
+        assert_eq!(ours.unwrap(), theirs.to_vec());
+    }
+
+    fn ours(write: impl FnOnce(&mut Vec<u8>) -> Result<(), Refusal>) -> Result<Vec<u8>, Refusal> {
+        let mut out = Vec::new();
+        write(&mut out).map(|()| out)
+    }
+
+    #[test]
+    fn messages_equal_those_of_postgres_protocol() {
+        let sql = "select $1, 'é'";
+        check(ours(|out| parse(out, 7, sql)), |out| frontend::parse("s7", sql, [], out).unwrap());
+        check(ours(|out| parse(out, 0, sql)), |out| frontend::parse("", sql, [], out).unwrap());
+        check(ours(|out| describe_statement(out, 7)), |out| frontend::describe(b'S', "s7", out).unwrap());
+        check(ours(|out| close_statement(out, 12)), |out| frontend::close(b'S', "s12", out).unwrap());
+        check(
+            ours(|out| {
+                execute(out);
+                Ok(())
+            }),
+            |out| frontend::execute("", 0, out).unwrap(),
+        );
+        check(
+            ours(|out| {
+                sync(out);
+                Ok(())
+            }),
+            frontend::sync,
+        );
+        check(ours(|out| query(out, sql)), |out| frontend::query(sql, out).unwrap());
+        check(ours(|out| startup(out, [("user", "a"), ("database", "b")])), |out| {
+            frontend::startup_message([("user", "a"), ("database", "b")], out).unwrap();
+        });
+        check(ours(|out| password(out, b"secret")), |out| frontend::password_message(b"secret", out).unwrap());
+        check(ours(|out| sasl_initial(out, "SCRAM-SHA-256", b"n,,")), |out| {
+            frontend::sasl_initial_response("SCRAM-SHA-256", b"n,,", out).unwrap();
+        });
+        check(ours(|out| sasl_response(out, b"c=")), |out| frontend::sasl_response(b"c=", out).unwrap());
+        check(Ok(cancel_request(5, -9).to_vec()), |out| frontend::cancel_request(5, -9, out));
+        check(Ok(TERMINATE.to_vec()), frontend::terminate);
+        let params: [Option<&[u8]>; 3] = [Some(b"one"), None, Some(b"")];
+        check(ours(|out| bind(out, 3, params)), |out| {
+            let write = |param: Option<&[u8]>, out: &mut BytesMut| match param {
+                Some(bytes) => {
+                    out.extend_from_slice(bytes);
+                    Ok(IsNull::No)
+                }
+                None => Ok(IsNull::Yes),
+            };
+            assert!(frontend::bind("", "s3", [], params, write, [], out).is_ok());
+        });
+    }
+
+    #[test]
+    fn what_the_protocol_cannot_say_is_refused() {
+        assert!(ours(|out| parse(out, 1, "select '\0'")).is_err());
+        assert!(ours(|out| query(out, "\0")).is_err());
+        assert!(ours(|out| startup(out, [("user", "a\0")])).is_err());
+        assert!(ours(|out| bind(out, 1, std::iter::repeat_n(None, 65_536))).is_err());
+        assert!(ours(|out| bind(out, 1, std::iter::repeat_n(None, 65_535))).is_ok());
+    }
+}
