@@ -1,0 +1,2 @@
+-- GET /operators?select=id,name,vessels!inner(id)&vessels.tonnage=eq.123
+SELECT "operators"."id", "operators"."name", (SELECT coalesce(json_agg("operators_vessels_1"), '[]') AS "operators_vessels_1" FROM (SELECT "vessels_1"."id" AS "id" FROM "api"."vessels" AS "vessels_1" WHERE "vessels_1"."tonnage" = '123' AND "vessels_1"."operator_id" = "operators"."id") AS "operators_vessels_1") FROM "api"."operators" WHERE EXISTS (SELECT 1 FROM "api"."vessels" AS "vessels_1" WHERE "vessels_1"."tonnage" = '123' AND "vessels_1"."operator_id" = "operators"."id");

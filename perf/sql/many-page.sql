@@ -1,0 +1,2 @@
+-- GET /operators?select=id,name,vessels(id,name,built)&order=id&limit=100
+SELECT "operators"."id", "operators"."name", (SELECT coalesce(json_agg("operators_vessels_1"), '[]') AS "operators_vessels_1" FROM (SELECT "vessels_1"."id" AS "id", "vessels_1"."name" AS "name", "vessels_1"."built" AS "built" FROM "api"."vessels" AS "vessels_1" WHERE "vessels_1"."operator_id" = "operators"."id") AS "operators_vessels_1") FROM "api"."operators" ORDER BY "operators"."id" LIMIT '100' OFFSET '0';

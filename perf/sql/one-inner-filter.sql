@@ -1,0 +1,2 @@
+-- GET /vessels?select=id,name,operators!inner(name)&operators.name=eq.Operator%2042
+SELECT "vessels"."id", "vessels"."name", "vessels_operators_1"."trunkline_row_is_present", "vessels_operators_1"."name" FROM "api"."vessels" INNER JOIN LATERAL (SELECT TRUE AS "trunkline_row_is_present", "operators_1"."name" AS "name" FROM "api"."operators" AS "operators_1" WHERE "operators_1"."name" = 'Operator 42' AND "operators_1"."id" = "vessels"."operator_id") AS "vessels_operators_1" ON TRUE;

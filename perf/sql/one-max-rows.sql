@@ -1,0 +1,2 @@
+-- GET /vessels?select=id,name,operators(name)&order=id  db-max-rows 1000
+SELECT "vessels"."id", "vessels"."name", "vessels_operators_1"."trunkline_row_is_present", "vessels_operators_1"."name" FROM "api"."vessels" LEFT JOIN LATERAL (SELECT TRUE AS "trunkline_row_is_present", "operators_1"."name" AS "name" FROM "api"."operators" AS "operators_1" WHERE "operators_1"."id" = "vessels"."operator_id") AS "vessels_operators_1" ON TRUE ORDER BY "vessels"."id" LIMIT '1000';
