@@ -84,9 +84,9 @@ pub enum ResponseSettings {
 }
 
 /// Looks before it writes: where nothing is left, which is nearly always, nothing is set, and what was never set stays NULL.
-const CLEAR_RESPONSE: &str = ", case when current_setting('response.headers', true) <> '' \
-    then set_config('response.headers', '', true) end, case when current_setting('response.status', true) <> '' \
-    then set_config('response.status', '', true) end";
+const CLEAR_RESPONSE: &str = " or case when current_setting('response.headers', true) <> '' \
+    then set_config('response.headers', '', true) is null end or case when \
+    current_setting('response.status', true) <> '' then set_config('response.status', '', true) is null end";
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Access {
@@ -109,10 +109,13 @@ const NAMED: [&str; 6] =
 
 /// Text of the statement. Parameters in order: search_path; (name, value) of each role setting; role; claims; method;
 /// path; headers; cookies; timezone where present; (name, value) of each other setting.
+///
+/// `set_config` never returns null (guc_funcs.c), so every arm of the OR is run, from left to right, and no row comes out:
+/// as output columns the same calls cost PostgreSQL a tenth more of the whole transaction (perf/results/hot-path.md).
 pub fn setup_text(shape: SetupShape) -> String {
-    let mut text = String::from("select ");
+    let mut text = String::from("select where ");
     if shape.access == Access::ReadOnly {
-        text.push_str("set_config('transaction_read_only', 'on', true), ");
+        text.push_str("set_config('transaction_read_only', 'on', true) is null or ");
     }
     let mut setter = Setter { text: &mut text, parameter: 0 };
     setter.named("search_path");
@@ -142,7 +145,7 @@ struct Setter<'t> {
 impl Setter<'_> {
     fn separate(&mut self) {
         if self.parameter > 0 {
-            self.text.push_str(", ");
+            self.text.push_str(" or ");
         }
     }
 
@@ -150,13 +153,13 @@ impl Setter<'_> {
         self.separate();
         self.parameter += 1;
         // Writing to a String can't fail.
-        let _ = write!(self.text, "set_config('{name}', ${}, {LOCAL})", self.parameter);
+        let _ = write!(self.text, "set_config('{name}', ${}, {LOCAL}) is null", self.parameter);
     }
 
     fn dynamic(&mut self) {
         self.separate();
         self.parameter += 2;
-        let _ = write!(self.text, "set_config(${}, ${}, {LOCAL})", self.parameter - 1, self.parameter);
+        let _ = write!(self.text, "set_config(${}, ${}, {LOCAL}) is null", self.parameter - 1, self.parameter);
     }
 }
 
@@ -255,10 +258,11 @@ mod tests {
         };
         assert_eq!(
             setup_text(plain),
-            "select set_config('transaction_read_only', 'on', true), set_config('search_path', $1, true), \
-             set_config('role', $2, true), set_config('request.jwt.claims', $3, true), \
-             set_config('request.method', $4, true), set_config('request.path', $5, true), \
-             set_config('request.headers', $6, true), set_config('request.cookies', $7, true)"
+            "select where set_config('transaction_read_only', 'on', true) is null \
+             or set_config('search_path', $1, true) is null or set_config('role', $2, true) is null \
+             or set_config('request.jwt.claims', $3, true) is null or set_config('request.method', $4, true) is null \
+             or set_config('request.path', $5, true) is null or set_config('request.headers', $6, true) is null \
+             or set_config('request.cookies', $7, true) is null"
         );
         let full = SetupShape {
             access: Access::ReadWrite,
@@ -268,8 +272,10 @@ mod tests {
             response: ResponseSettings::Ignored,
         };
         let text = setup_text(full);
-        assert!(text.starts_with("select set_config('search_path', $1, true), set_config($2, $3, true), "), "{text}");
-        assert!(text.ends_with("set_config('timezone', $12, true), set_config($13, $14, true)"), "{text}");
+        let begin = "select where set_config('search_path', $1, true) is null or set_config($2, $3, true) is null or ";
+        assert!(text.starts_with(begin), "{text}");
+        let end = " or set_config('timezone', $12, true) is null or set_config($13, $14, true) is null";
+        assert!(text.ends_with(end), "{text}");
         let cleared = setup_text(SetupShape { response: ResponseSettings::Cleared, ..full });
         assert_eq!(cleared.strip_prefix(&text), Some(CLEAR_RESPONSE));
     }
