@@ -13,13 +13,14 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 FUZZ_TARGETS := head chunked query frame payload token number row
 DIST := trunkline-$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)-$(shell uname -s | tr A-Z a-z)-$(shell uname -m)
 
-.PHONY: help demo build build-bench check test bench loadtest soak dist fuzz
+.PHONY: help demo build build-bench check test clients bench loadtest soak dist fuzz
 
 help:
 	@echo 'make demo      a private PostgreSQL with sample data, served on port 3000; Ctrl-C removes it'
 	@echo 'make build     the optimised server: target/release/trunkline'
 	@echo 'make check     formatting, lints, tidy'
 	@echo 'make test      every test, the conformance corpus included'
+	@echo 'make clients   the JavaScript and Python clients of PostgREST against the server; fetches them'
 	@echo 'make bench     micro benchmarks'
 	@echo 'make loadtest  requests per second and CPU per request, by scenario'
 	@echo 'make soak      identities mixed for ISOLATION_SECONDS, then the load for hours, watching memory (SOAK_SECONDS)'
@@ -45,6 +46,10 @@ test:
 	scripts/setup-postgres --tests
 	scripts/setup-postgres-18
 	$(CARGO) test --workspace --no-fail-fast
+
+clients: build
+	scripts/setup-postgres
+	tests/clients/run.py $(TARGET)/release/trunkline
 
 bench:
 	$(CARGO) bench --package trunkline-bench
