@@ -64,6 +64,10 @@ pub const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub const RESPONSE_BYTES_MAX: usize = 1 << 30;
 /// Prepared statements kept on one connection; the least recently used is closed beyond it.
 pub const PREPARED_PER_CONNECTION: usize = 512;
+/// The text of all of them: PostgreSQL keeps some forty times as much for each (0.8 MB for 20 KB of columns and casts).
+pub const PREPARED_BYTES_PER_CONNECTION: usize = 1024 * 1024;
+/// A statement with a longer text is parsed on each use.
+pub const PREPARED_TEXT_BYTES_MAX: usize = 64 * 1024;
 /// Messages of LISTEN kept until somebody asks for them; the oldest go first.
 pub const NOTIFICATIONS_MAX: usize = 1024;
 /// A message of PostgreSQL before the connection is ready; libpq takes 30 000 bytes.
@@ -133,6 +137,10 @@ pub const START_POLL_MS: u64 = 20;
 pub const SCRATCHES_PER_CORE: usize = 64;
 /// Request shapes whose plan and statement a core keeps.
 pub const SHAPES_PER_CORE: usize = 2048;
+/// Their keys and statements together; with plan and row writer a shape takes up to five times as much.
+pub const SHAPES_BYTES_PER_CORE: usize = 8 * 1024 * 1024;
+/// A shape with a longer key and statement is planned on each request.
+pub const SHAPE_BYTES_MAX: usize = 128 * 1024;
 /// What a role may see in the root document is asked for at most once in this time, in milliseconds: so soon a GRANT shows.
 pub const DOCUMENT_ASKED_MS: u64 = 1000;
 /// Root documents that a core keeps; a larger one is written anew each time.
@@ -148,5 +156,7 @@ pub const JWT_KEYS_MAX: usize = 256;
 
 const _: () = assert!(TOKEN_CACHED_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);
+const _: () = assert!(PREPARED_TEXT_BYTES_MAX <= PREPARED_BYTES_PER_CONNECTION);
+const _: () = assert!(SHAPE_BYTES_MAX <= SHAPES_BYTES_PER_CORE);
 const _: () = assert!(STREAM_CHUNK_BYTES + RESPONSE_HEAD_ROOM_BYTES <= RESPONSE_KEPT_BYTES);
 const _: () = assert!(STREAM_CHUNK_BYTES < BODY_BUFFERED_BYTES);

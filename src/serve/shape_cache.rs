@@ -3,9 +3,9 @@
 //! Owns: one map per core and published version, so that a new catalog or configuration empties it.
 //! Invariant: equal keys mean equal plans but for values. What a plan takes from elsewhere (the role's settings, a
 //! pre-request function) turns caching off.
-//! Limits: `limits::SHAPES_PER_CORE`.
+//! Limits: `limits::SHAPES_PER_CORE`, `SHAPES_BYTES_PER_CORE`, `SHAPE_BYTES_MAX`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -67,25 +67,42 @@ enum Source {
 }
 
 #[derive(Debug, Default)]
-pub struct ShapeCache(RefCell<HashMap<Box<[u8]>, Rc<CachedRead>, ahash::RandomState>>);
+pub struct ShapeCache {
+    shapes: RefCell<HashMap<Box<[u8]>, Rc<CachedRead>, ahash::RandomState>>,
+    /// Of all `weight`s.
+    bytes: Cell<usize>,
+}
 
 impl ShapeCache {
     pub fn get(&self, key: &[u8]) -> Option<Rc<CachedRead>> {
-        self.0.borrow().get(key).cloned()
+        self.shapes.borrow().get(key).cloned()
     }
 
     pub fn insert(&self, key: &[u8], read: Rc<CachedRead>) {
-        let mut shapes = self.0.borrow_mut();
-        if shapes.len() >= limits::SHAPES_PER_CORE {
+        self.remove(key);
+        let weight = weight(key, &read);
+        if weight > limits::SHAPE_BYTES_MAX {
+            return;
+        }
+        let mut shapes = self.shapes.borrow_mut();
+        if shapes.len() >= limits::SHAPES_PER_CORE || self.bytes.get() + weight > limits::SHAPES_BYTES_PER_CORE {
             // Whoever sends so many shapes gains little from any of them; starting over is bounded and rare.
             shapes.clear();
+            self.bytes.set(0);
         }
         shapes.insert(key.into(), read);
+        self.bytes.set(self.bytes.get() + weight);
     }
 
     pub fn remove(&self, key: &[u8]) {
-        self.0.borrow_mut().remove(key);
+        if let Some(read) = self.shapes.borrow_mut().remove(key) {
+            self.bytes.set(self.bytes.get() - weight(key, &read));
+        }
     }
+}
+
+fn weight(key: &[u8], read: &CachedRead) -> usize {
+    key.len() + read.statement.len()
 }
 
 /// Whether the caller's role and the configuration leave plans to the request alone.

@@ -329,7 +329,7 @@ impl Connection {
             Need::Nothing(prepared) => self.bind(prepared, params),
             Need::Unnamed => self.execute_unnamed(text, params),
             Need::Parse { statement: prepared, evicted } => {
-                if let Some(name) = evicted {
+                for name in evicted {
                     self.close_statement(name)?;
                 }
                 self.parse(&prepared, text, statement)?;

@@ -1,6 +1,7 @@
 //! Which statements are prepared on one connection.
 //! Invariants: a statement counts as prepared once its ParseComplete was read; a name is never used twice.
-//! Limits: `limits::PREPARED_PER_CONNECTION`; the least recently used is closed beyond it.
+//! Limits: `limits::PREPARED_PER_CONNECTION` and `PREPARED_BYTES_PER_CONNECTION`; the least recently used is closed beyond
+//! either. A text of more than `PREPARED_TEXT_BYTES_MAX` is never kept: strangers choose texts, PostgreSQL keeps their plans.
 
 use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
@@ -38,15 +39,17 @@ impl Prepared {
 pub(super) enum Need {
     /// Bind it.
     Nothing(Rc<Prepared>),
-    /// Parse it under this name first; the other one is to be closed before.
-    Parse { statement: Rc<Prepared>, evicted: Option<u64> },
-    /// Its Parse is on the way in an earlier batch and may still fail: go without a name this time.
+    /// Parse it under this name first; the others are to be closed before.
+    Parse { statement: Rc<Prepared>, evicted: Vec<u64> },
+    /// Too long to be kept, or its Parse is on the way in an earlier batch and may still fail: go without a name this time.
     Unnamed,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct PreparedCache {
     by_text: HashMap<Rc<str>, Rc<Prepared>, ahash::RandomState>,
+    /// Of the texts in `by_text`.
+    text_bytes: usize,
     last_name: u64,
     clock: u64,
     /// Names the server may still know and nobody will use again.
@@ -73,37 +76,51 @@ impl PreparedCache {
             self.counts.hits += 1;
             return Need::Nothing(statement.clone());
         }
-        let evicted = if self.by_text.len() >= limits::PREPARED_PER_CONNECTION { self.evict() } else { None };
+        if text.len() > limits::PREPARED_TEXT_BYTES_MAX {
+            return Need::Unnamed;
+        }
+        let mut evicted = Vec::new();
+        while self.by_text.len() >= limits::PREPARED_PER_CONNECTION
+            || self.text_bytes + text.len() > limits::PREPARED_BYTES_PER_CONNECTION
+        {
+            evicted.extend(self.evict());
+        }
         self.last_name += 1;
         let statement = Rc::new(Prepared::new(self.last_name, text, batch));
         statement.used.set(self.clock);
         self.by_text.insert(statement.text.clone(), statement.clone());
+        self.text_bytes += text.len();
         Need::Parse { statement, evicted }
     }
 
     /// A look at all 512 costs about a microsecond, beside a Parse that costs PostgreSQL fifty.
     fn evict(&mut self) -> Option<u64> {
         let oldest = self.by_text.values().min_by_key(|statement| statement.used.get())?.clone();
-        self.by_text.remove(&oldest.text);
-        Some(oldest.name)
+        self.remove(&oldest.text).map(|oldest| oldest.name)
+    }
+
+    fn remove(&mut self, text: &str) -> Option<Rc<Prepared>> {
+        let statement = self.by_text.remove(text)?;
+        self.text_bytes -= statement.text.len();
+        Some(statement)
     }
 
     /// The statement under this text is parsed anew when it is next used.
     pub fn forget(&mut self, text: &str) {
-        if let Some(statement) = self.by_text.remove(text) {
-            self.to_close.push(statement.name);
-        }
+        let name = self.remove(text).map(|statement| statement.name);
+        self.to_close.extend(name);
     }
 
     /// The server has dropped them all (DISCARD ALL, DEALLOCATE ALL), or perhaps some: Close never fails.
     pub fn forget_all(&mut self) {
         self.to_close.extend(self.by_text.drain().map(|(_, statement)| statement.name));
+        self.text_bytes = 0;
     }
 
     /// Its Parse failed or was skipped.
     pub fn remove_unparsed(&mut self, statement: &Prepared) {
         if self.by_text.get(&statement.text).is_some_and(|known| known.name == statement.name) {
-            self.by_text.remove(&statement.text);
+            self.remove(&statement.text);
         }
     }
 
@@ -116,7 +133,7 @@ impl PreparedCache {
 mod tests {
     use super::*;
 
-    fn parse_now(cache: &mut PreparedCache, text: &str) -> (u64, Option<u64>) {
+    fn parse_now(cache: &mut PreparedCache, text: &str) -> (u64, Vec<u64>) {
         match cache.need(text, 1) {
             Need::Parse { statement, evicted } => {
                 statement.parsed.set(true);
@@ -137,11 +154,11 @@ mod tests {
     fn the_least_recently_used_goes_and_names_are_never_reused() {
         let mut cache = PreparedCache::default();
         for number in 0..limits::PREPARED_PER_CONNECTION {
-            assert_eq!(parse_now(&mut cache, &format!("select {number}")).1, None);
+            assert!(parse_now(&mut cache, &format!("select {number}")).1.is_empty());
         }
         assert_eq!(name_of(&mut cache, "select 0"), Some(1));
         let (name, evicted) = parse_now(&mut cache, "one more");
-        assert_eq!(evicted, Some(2));
+        assert_eq!(evicted, [2]);
         assert_eq!(name, limits::PREPARED_PER_CONNECTION as u64 + 1);
         assert_eq!(cache.len(), limits::PREPARED_PER_CONNECTION);
         cache.forget("one more");
@@ -149,6 +166,23 @@ mod tests {
         assert!(parse_now(&mut cache, "one more").0 > name);
         cache.forget_all();
         assert_eq!(cache.len(), 0);
+    }
+
+    #[test]
+    fn texts_take_a_bounded_room_together() {
+        let mut cache = PreparedCache::default();
+        let long = |number: usize| format!("{}{number:02}", "x".repeat(limits::PREPARED_TEXT_BYTES_MAX - 2));
+        let fit = limits::PREPARED_BYTES_PER_CONNECTION / limits::PREPARED_TEXT_BYTES_MAX;
+        for number in 1..=fit {
+            assert!(parse_now(&mut cache, &long(number)).1.is_empty());
+        }
+        assert!(matches!(cache.need(&(long(0) + "0"), 1), Need::Unnamed));
+        assert_eq!(parse_now(&mut cache, &long(fit + 1)).1, [1]);
+        assert_eq!(parse_now(&mut cache, "a short one").1, [2]);
+        assert!(parse_now(&mut cache, "another").1.is_empty());
+        cache.forget_all();
+        assert_eq!(cache.text_bytes, 0);
+        assert!(parse_now(&mut cache, &long(1)).1.is_empty());
     }
 
     #[test]
