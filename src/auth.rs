@@ -8,9 +8,7 @@
 pub mod base64;
 pub mod cache;
 pub mod claims;
-pub mod decimal;
 pub mod fuzz;
-pub mod json;
 pub mod json_path;
 pub mod key;
 pub mod role;
@@ -22,10 +20,10 @@ use std::sync::Arc;
 use ring::digest;
 
 use crate::error::{ApiError, Code, Details};
+use crate::json::value::{self, Value};
 use crate::name::RoleName;
 pub use cache::TokenCache;
 use claims::{ClaimsError, Times};
-use json::Value;
 use json_path::RolePath;
 use key::KeySet;
 
@@ -132,7 +130,7 @@ fn verified(
 ) -> Result<(Arc<Identity>, Times), AuthError> {
     let token = token::parse(token)?;
     verify::verify(keys, &token)?;
-    let Ok(claims @ Value::Object(_)) = json::parse(&token.payload) else {
+    let Ok(claims @ Value::Object(_)) = value::parse(&token.payload) else {
         return Err(AuthError::Claims(ClaimsError::Unreadable));
     };
     let times = claims::check(&claims, settings.audience.as_deref(), now).map_err(AuthError::Claims)?;

@@ -1,11 +1,13 @@
-//! Values PostgreSQL sent (text format) → JSON bytes, straight into the response buffer.
+//! Values PostgreSQL sent (text format) → JSON bytes, straight into the response buffer; beside it JSON text → `value`s.
 //! Must not know: plans. A `RowShape` says which column becomes what; RowDescription says which form its type takes.
 
+pub mod decimal;
 mod escape;
 mod number;
 mod row;
 mod strip;
 mod time;
+pub mod value;
 
 pub use escape::{first_plain, first_to_escape, write as write_string, write_unquoted as write_string_unquoted};
 pub use number::{fuzz_number, is_json_number};

@@ -29,7 +29,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("rt", &["sys"]),
     ("http", &["rt"]),
     ("request", &["http"]),
-    ("auth", &[]),
+    // Tokens and keys are JSON.
+    ("auth", &["json::value", "json::decimal"]),
     ("catalog", &[]),
     ("plan", &["request", "catalog"]),
     // A plan is made of what was asked and of what the catalog found: whoever reads plans reads those.
@@ -39,7 +40,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("respond", &["plan", "request", "json", "wire::row", "wire::db_error", "http", "catalog"]),
     ("pool", &["wire", "rt", "observe"]),
     // Keys and the role's path are parsed while options are checked, once.
-    ("config", &["auth"]),
+    ("config", &["auth", "json::decimal"]),
     ("observe", &["config::LogLevel"]),
     ("serve", &["*"]),
     ("server", &["*"]),

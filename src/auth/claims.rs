@@ -1,8 +1,8 @@
 //! The registered claims (RFC 7519, 4.1) that decide whether a token counts now, and for us.
 //! Checked in the order exp, nbf, iat, aud. Clocks may differ by `SKEW_SECONDS`, either way, the bound included.
 
-use super::decimal::Decimal;
-use super::json::Value;
+use crate::json::decimal::Decimal;
+use crate::json::value::Value;
 
 const SKEW_SECONDS: i64 = 30;
 
@@ -103,13 +103,13 @@ fn check_audience(claims: &Value<'_>, audience: Option<&str>) -> Result<(), Clai
 
 #[cfg(test)]
 mod tests {
-    use super::super::json;
     use super::*;
+    use crate::json::value;
 
     const NOW: i64 = 1_800_000_000;
 
     fn check_at(text: &str, audience: Option<&str>, expect: Result<(), ClaimsError>) {
-        let claims = json::parse(text.as_bytes()).unwrap();
+        let claims = value::parse(text.as_bytes()).unwrap();
         assert_eq!(check(&claims, audience, NOW).map(|_| ()), expect, "{text}");
     }
 

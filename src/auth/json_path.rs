@@ -8,7 +8,7 @@ mod walk;
 
 use regex_lite::Regex;
 
-use super::json::Value;
+use crate::json::value::Value;
 
 /// A checked path, in either syntax.
 #[derive(Clone, Debug)]
@@ -190,7 +190,7 @@ impl LegacyTest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::json;
+    use crate::json::value;
 
     const CLAIMS: &str = r#"{"role":"author","realm":{"role":"editor","user-role":"dash"},"roles":["author","editor","viewer"],
         "https://x.test/claims":{"role":"url"},"grants":[{"name":"a","on":false,"level":1.0},{"name":"b","on":true,"level":2}],
@@ -198,7 +198,7 @@ mod tests {
 
     /// `expect` is the found node as JSON; `-` stands for none.
     fn check(path: &str, expect: &str) {
-        let claims = json::parse(CLAIMS.as_bytes()).unwrap();
+        let claims = value::parse(CLAIMS.as_bytes()).unwrap();
         let parsed = RolePath::parse(path).unwrap_or_else(|error| panic!("{path}: {}", error.reason));
         for path in [parsed.clone(), RolePath::parse(&parsed.to_string()).unwrap()] {
             let mut found = String::new();
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn a_walk_ends() {
         let deep = format!("{}{}", "[".repeat(150), "]".repeat(150));
-        let claims = json::parse(deep.as_bytes()).unwrap();
+        let claims = value::parse(deep.as_bytes()).unwrap();
         let path = RolePath::parse("$..*..*..*..*..*..*.role").unwrap();
         assert!(path.first(&claims).is_none());
     }

@@ -8,7 +8,7 @@ use std::fmt;
 use ring::hmac;
 
 use super::base64;
-use super::json::{self, Value};
+use crate::json::value::{self, Value};
 use crate::limits::JWT_KEYS_MAX;
 
 /// Shorter secrets can be found by trying.
@@ -136,7 +136,7 @@ impl fmt::Display for KeyError {
 impl KeySet {
     /// Reads the secret's bytes, already decoded where `jwt-secret-is-base64`.
     pub fn parse(secret: &[u8]) -> Result<Self, KeyError> {
-        let value = json::parse(secret).ok();
+        let value = value::parse(secret).ok();
         match value.as_ref().filter(|value| value.member("keys").is_some() || value.member("kty").is_some()) {
             Some(object) => Self::from_json(object),
             None if secret.len() < SECRET_BYTES_MIN => Err(KeyError::TooShort),

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::json::Value;
 use super::json_path::RolePath;
 use super::{AuthError, Identity};
+use crate::json::value::Value;
 use crate::name::RoleName;
 
 /// `claims` are an object's members, in key order. A role that is not text is its JSON text: no such role exists, and
@@ -44,8 +44,8 @@ fn with_role(claims: Value<'_>, role: &RoleName) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::json;
     use super::*;
+    use crate::json::value;
 
     #[test]
     fn the_role_is_found_and_put_into_the_claims() {
@@ -59,7 +59,7 @@ mod tests {
             ("$.role", r#"{"role":"a\u0000b"}"#, "a\0b", r#"{"role":"a\u0000b"}"#),
             ("$.role", r#"{"role":""}"#, "", r#"{"role":""}"#),
         ] {
-            let Value::Object(members) = json::parse(claims.as_bytes()).unwrap() else { panic!() };
+            let Value::Object(members) = value::parse(claims.as_bytes()).unwrap() else { panic!() };
             let path = RolePath::parse(path).unwrap();
             let got = identity(members.clone(), &path, Some(&anonymous)).unwrap();
             assert_eq!((got.role.as_str(), got.claims_json.as_str()), (role, claims_json), "{claims}");

@@ -4,8 +4,8 @@
 
 use super::AuthError;
 use super::base64;
-use super::json::{self, Value};
 use super::key::Algorithm;
+use crate::json::value::{self, Value};
 
 /// A token taken apart. Nothing in it is verified.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub fn parse(token: &[u8]) -> Result<Token<'_>, AuthError> {
     };
     let signed = token.get(..header.len() + 1 + payload.len()).ok_or(AuthError::Unreadable)?;
     let header = base64::decode_url(header).ok_or(AuthError::Unreadable)?;
-    let header = json::parse(&header).map_err(|_| AuthError::Unreadable)?;
+    let header = value::parse(&header).map_err(|_| AuthError::Unreadable)?;
     let algorithm = text(&header, "alg")?.ok_or(AuthError::Unreadable)?;
     let key_id = text(&header, "kid")?;
     text(&header, "typ")?;

@@ -11,9 +11,9 @@ use super::value::{
 use super::{Config, ConfigError};
 use crate::auth::AuthSettings;
 use crate::auth::base64;
-use crate::auth::decimal::Decimal;
 use crate::auth::json_path::RolePath;
 use crate::auth::key::{KeyError, KeySet};
+use crate::json::decimal::Decimal;
 use crate::name::{RoleName, SchemaName};
 
 const HOISTED_DEFAULT: &str = "statement_timeout, plan_filter.statement_cost_limit, default_transaction_isolation";

@@ -1,10 +1,9 @@
 //! PostgreSQL's errors as HTTP answers: SQLSTATE → status (PostgREST 16, "Errors"), and the errors that SQL raises on
 //! purpose to choose the answer (`PTxyz`, `PGRST`).
 
-use simd_json::prelude::{ValueAsScalar, ValueObjectAccess};
-use simd_json::{BorrowedValue, StaticNode};
-
 use crate::error::{ApiError, Code, Details};
+use crate::json::decimal::Decimal;
+use crate::json::value::{self, Value};
 
 /// An error that PostgreSQL reported for a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -168,17 +167,16 @@ impl RaiseError {
 }
 
 fn parse_raised(message: &str, detail: Option<&str>) -> Result<Raised, RaiseError> {
-    let mut message_bytes = message.as_bytes().to_vec();
-    let body = parse_object(&mut message_bytes)
+    let body = parse_object(message)
         .and_then(|body| {
             Some((text(&body, "code")?, text(&body, "message")?, optional(&body, "details")?, optional(&body, "hint")?))
         })
         .ok_or_else(|| RaiseError::Message(message.to_owned()))?;
     let detail = detail.ok_or(RaiseError::NoDetail)?;
-    let mut detail_bytes = detail.as_bytes().to_vec();
-    let head = parse_object(&mut detail_bytes)
+    let head = parse_object(detail)
         .and_then(|head| {
-            let status = head.get("status").and_then(ValueAsScalar::as_u16)?;
+            let Value::Number(status) = head.member("status")? else { return None };
+            let status = Decimal::parse(status).to_i64().and_then(|status| u16::try_from(status).ok())?;
             Some((status, optional(&head, "status_text")?, header_pairs(&head)?))
         })
         .ok_or_else(|| RaiseError::Detail(detail.to_owned()))?;
@@ -187,29 +185,27 @@ fn parse_raised(message: &str, detail: Option<&str>) -> Result<Raised, RaiseErro
     Ok(Raised { code, message, details, hint, status, status_text, headers })
 }
 
-fn parse_object(bytes: &mut [u8]) -> Option<BorrowedValue<'_>> {
-    simd_json::to_borrowed_value(bytes).ok().filter(|value| matches!(value, BorrowedValue::Object(_)))
+fn parse_object(text: &str) -> Option<Value<'_>> {
+    value::parse(text.as_bytes()).ok().filter(|value| matches!(value, Value::Object(_)))
 }
 
-fn text(object: &BorrowedValue<'_>, key: &str) -> Option<String> {
-    object.get(key).and_then(ValueAsScalar::as_str).map(str::to_owned)
+fn text(object: &Value<'_>, key: &str) -> Option<String> {
+    object.member(key).and_then(Value::as_str).map(str::to_owned)
 }
 
 /// Absent and null are both fine (`Some(None)`); anything but text is not (`None`).
-fn optional(object: &BorrowedValue<'_>, key: &str) -> Option<Option<String>> {
-    match object.get(key) {
-        None | Some(BorrowedValue::Static(StaticNode::Null)) => Some(None),
+fn optional(object: &Value<'_>, key: &str) -> Option<Option<String>> {
+    match object.member(key) {
+        None | Some(Value::Null) => Some(None),
         Some(value) => value.as_str().map(|text| Some(text.to_owned())),
     }
 }
 
-/// The `headers` object; values must be text, and a value that would split the response is refused.
-fn header_pairs(object: &BorrowedValue<'_>) -> Option<Vec<(String, String)>> {
-    let Some(BorrowedValue::Object(fields)) = object.get("headers") else { return None };
-    let pairs = fields.iter().map(|(name, value)| Some((name.to_string(), value.as_str()?.to_owned())));
-    let mut pairs: Vec<(String, String)> = pairs.collect::<Option<_>>()?;
-    pairs.sort();
-    Some(pairs)
+/// The `headers` object in the order of its keys; values must be text. One that would split the answer is left out of it
+/// by `ResponseHead`.
+fn header_pairs(object: &Value<'_>) -> Option<Vec<(String, String)>> {
+    let Some(Value::Object(fields)) = object.member("headers") else { return None };
+    fields.iter().map(|(name, value)| Some((name.to_string(), value.as_str()?.to_owned()))).collect()
 }
 
 #[cfg(test)]
@@ -255,6 +251,11 @@ mod tests {
             assert_eq!(broken.code(), Code::new("PGRST121", 500));
             assert!(broken.hint().is_some_and(|hint| hint.starts_with("MESSAGE")));
         }
+        let deep = "[".repeat(1_000_000);
+        assert_eq!(
+            DatabaseRefusal::new("PGRST", &deep, Some(&deep), None, Caller::Anonymous).code(),
+            Code::new("PGRST121", 500)
+        );
         let no_detail = DatabaseRefusal::new("PGRST", r#"{"code":"1","message":"m"}"#, None, None, Caller::Anonymous);
         assert_eq!(no_detail.details(), Some(Details::Text("DETAIL is missing in the RAISE statement".to_owned())));
     }

@@ -1,10 +1,8 @@
 //! `response.status` and `response.headers`: what SQL decided about the answer.
 
-use simd_json::BorrowedValue;
-use simd_json::prelude::ValueAsScalar;
-
 use crate::error::{ApiError, Code};
 use crate::http::ResponseHead;
+use crate::json::value::{self, Value};
 
 /// The statement that reads both at the end of a transaction. An unset or reset setting is NULL or empty.
 pub const READ: &str = "select current_setting('response.headers', true), current_setting('response.status', true)";
@@ -74,18 +72,14 @@ fn parse_status(text: &[u8]) -> Result<u16, GucError> {
 }
 
 fn parse_headers(text: &[u8]) -> Result<Vec<(String, String)>, GucError> {
-    let mut bytes = text.to_vec();
-    let Ok(BorrowedValue::Array(items)) = simd_json::to_borrowed_value(&mut bytes) else {
-        return Err(GucError::Headers);
-    };
+    let Ok(Value::Array(items)) = value::parse(text) else { return Err(GucError::Headers) };
     items.iter().map(|item| header(item).ok_or(GucError::Headers)).collect()
 }
 
 /// One `{"Name": "value"}`. A name or value that would split the response is refused.
-fn header(item: &BorrowedValue<'_>) -> Option<(String, String)> {
-    let BorrowedValue::Object(members) = item else { return None };
-    let mut members = members.iter();
-    let (Some((name, value)), None) = (members.next(), members.next()) else { return None };
+fn header(item: &Value<'_>) -> Option<(String, String)> {
+    let Value::Object(members) = item else { return None };
+    let [(name, value)] = members.as_slice() else { return None };
     let value = value.as_str()?;
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let splits = |byte: u8| matches!(byte, b'\r' | b'\n' | 0);
@@ -113,6 +107,10 @@ mod tests {
             ["{}", "[1]", r#"[{"a":1}]"#, r#"[{"a":"1","b":"2"}]"#, r#"[{"a":"x\r\ny: z"}]"#, r#"[{"a b":"1"}]"#]
         {
             assert_eq!(parsed(Some(broken), None), Err(GucError::Headers), "{broken}");
+        }
+        // SQL may put a client's text in: what is nested too deeply for a stack is refused before it is built.
+        for deep in ["[".repeat(1_000_000), "[{\"a\":".repeat(1_000_000)] {
+            assert_eq!(parsed(Some(&deep), None), Err(GucError::Headers));
         }
         assert_eq!(parsed(None, Some("abc")), Err(GucError::Status));
         assert_eq!(parsed(Some("{}"), Some("abc")), Err(GucError::Status));

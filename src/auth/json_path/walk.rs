@@ -7,8 +7,8 @@ use std::cmp::Ordering;
 use super::{
     Comparison, Condition, Operand, Origin, Query, Reach, Segment, Select, Selector, Step, Subject, Test, Wanted,
 };
-use crate::auth::decimal::Decimal;
-use crate::auth::json::Value;
+use crate::json::decimal::Decimal;
+use crate::json::value::Value;
 
 /// Nodes one evaluation may visit: `$..*..*` multiplies, and the claims come from outside.
 const NODES_MAX: u32 = 100_000;

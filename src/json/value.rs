@@ -1,8 +1,9 @@
-//! Claims, headers and keys as JSON values that keep what signing parties wrote: numbers stay text, so that
-//! `12345678901234567890123` is neither rounded nor refused (simd-json does the one or the other).
+//! JSON text as values that keep what was written: numbers stay text, so that `12345678901234567890123` is neither rounded
+//! nor refused. For what is small and read once: tokens, keys, what SQL says about an answer.
 //! Of a repeated key the first counts, and objects are held and written in key order: what PostgREST's reader and
 //! writer do, and clients see it in `request.jwt.claims`.
 //! Limits: `limits::NESTING_MAX`; deeper text is refused, so that no recursion here or later outgrows a stack.
+//! `request::payload_json` walks bodies, which are large, without building anything.
 
 use crate::error::body::write_string;
 use std::borrow::Cow;
