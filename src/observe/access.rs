@@ -1,5 +1,6 @@
 //! One request as a line of Apache's combined log format, with the database role as its user.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use super::log::timestamp;
@@ -20,20 +21,29 @@ pub struct Access<'r> {
 }
 
 pub fn line(access: &Access<'_>, at: SystemTime) -> String {
-    let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).replace('"', "\\\"");
     format!(
         "{} - {} [{}] \"{} {} {}\" {} {} \"{}\" \"{}\"",
         access.peer,
         access.role.unwrap_or("-"),
         timestamp(at),
         access.method,
-        text(Some(access.target)),
+        quoted(access.target),
         access.version,
         access.status,
         access.body_bytes.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string()),
-        text(access.referer),
-        text(access.agent),
+        quoted(access.referer.unwrap_or_default()),
+        quoted(access.agent.unwrap_or_default()),
     )
+}
+
+/// As it stands between quotes. A backslash is doubled, or a client could send one that takes the closing quote with it and
+/// write the line's other fields itself.
+fn quoted(bytes: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(bytes);
+    if text.contains(['"', '\\']) {
+        return text.replace('\\', "\\\\").replace('"', "\\\"").into();
+    }
+    text
 }
 
 #[cfg(test)]
@@ -46,7 +56,7 @@ mod tests {
             peer: "127.0.0.1",
             role: Some("web_anon"),
             method: "GET",
-            target: b"/a?b=\"c\"",
+            target: b"/a?b=\"c\\",
             version: "HTTP/1.1",
             status: 200,
             body_bytes: Some(12),
@@ -55,7 +65,7 @@ mod tests {
         };
         assert_eq!(
             line(&access, SystemTime::UNIX_EPOCH),
-            "127.0.0.1 - web_anon [01/Jan/1970:00:00:00 +0000] \"GET /a?b=\\\"c\\\" HTTP/1.1\" 200 12 \"\" \"curl/8\""
+            "127.0.0.1 - web_anon [01/Jan/1970:00:00:00 +0000] \"GET /a?b=\\\"c\\\\ HTTP/1.1\" 200 12 \"\" \"curl/8\""
         );
     }
 }
