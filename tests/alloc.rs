@@ -3,11 +3,6 @@
 #![allow(unsafe_code)]
 
 #[cfg(test)]
-#[path = "support/private_postgres.rs"]
-#[allow(dead_code)] // Shared: this test needs a part of it.
-mod private_postgres;
-
-#[cfg(test)]
 mod tests {
     use std::alloc::{GlobalAlloc, Layout, System};
     use std::cell::Cell;
@@ -28,9 +23,7 @@ mod tests {
     use trunkline::rt::watch::WatchTable;
     use trunkline::rt::{self, Driver, Stream};
     use trunkline::server::boot;
-    use trunkline::server::cluster::free_port;
-
-    use crate::private_postgres::PrivatePostgres;
+    use trunkline::server::cluster::{Cluster, ClusterOptions, DATABASE, SUPERUSER, free_port};
 
     struct Counting;
 
@@ -197,10 +190,10 @@ mod tests {
     fn a_cached_read_allocates_nothing() {
         let _alone = ALONE.lock();
         IS_TEST.set(true);
-        let postgres = PrivatePostgres::start("alloc");
-        postgres.psql("postgres", "postgres", SCHEMA);
+        let postgres = Cluster::start(ClusterOptions::default()).unwrap();
+        postgres.psql(SCHEMA).unwrap();
         let port = free_port().unwrap();
-        start_server(&postgres.uri("postgres", "postgres"), port);
+        start_server(&postgres.uri(SUPERUSER, DATABASE), port);
         let mut client = connect(port);
         for read in READS {
             for number in 1..=READ_REQUESTS {

@@ -3,15 +3,13 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
-#[path = "support/private_postgres.rs"]
-mod private_postgres;
+#[path = "support/corpus.rs"]
+mod corpus;
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
-use private_postgres::PrivatePostgres;
-use trunkline::catalog::load::{self, CatalogQuery, LoadError, LoadSettings, LoadedRows};
-use trunkline::catalog::load_row::Row;
+use corpus::Corpus;
+use trunkline::catalog::load::{self, LoadError, LoadSettings, LoadedRows};
 use trunkline::catalog::media_handler::HandlerKind;
 use trunkline::catalog::pg_type::JsonKind;
 use trunkline::catalog::relationship::Side;
@@ -26,12 +24,10 @@ use trunkline::name::{QualifiedName, QualifiedRoutine};
 
 #[test]
 fn the_fixture_loads() {
-    let postgres = PrivatePostgres::start("catalog");
-    postgres.load_conformance_fixture();
+    let postgres = Corpus::load();
 
     let read = load(&postgres, &["freight", "freight_archive"], &["conf_ext"]);
-    let version = postgres.psql("postgres", "postgres", "SHOW server_version_num");
-    assert_eq!(read.server_version.to_string(), version.trim_end_matches(['\n', '\x1e']));
+    assert_eq!(read.server_version.to_string(), postgres.superuser("SHOW server_version_num"));
     relations_of_the_read_half(&read);
     keys_of_views(&read);
     relationships_of_tables(&read);
@@ -57,11 +53,11 @@ fn the_fixture_loads() {
 
 // ---------------------------------------------------------------- running the queries
 
-fn load(postgres: &PrivatePostgres, schemas: &[&str], extra: &[&str]) -> Catalog {
+fn load(postgres: &Corpus, schemas: &[&str], extra: &[&str]) -> Catalog {
     try_load(postgres, schemas, extra).expect("the fixture loads")
 }
 
-fn try_load(postgres: &PrivatePostgres, schemas: &[&str], extra: &[&str]) -> Result<Catalog, LoadError> {
+fn try_load(postgres: &Corpus, schemas: &[&str], extra: &[&str]) -> Result<Catalog, LoadError> {
     let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     let settings = LoadSettings {
         schemas: owned(schemas),
@@ -72,37 +68,10 @@ fn try_load(postgres: &PrivatePostgres, schemas: &[&str], extra: &[&str]) -> Res
     };
     let queries = load::queries(&settings);
     let mut results = LoadedRows::default();
-    for (query, rows) in queries.iter().zip(ask(postgres, &queries)) {
+    for (query, rows) in queries.iter().zip(postgres.ask(&queries)) {
         results.add(query.name, rows);
     }
     load::build(&results, &settings)
-}
-
-/// Runs queries in one transaction, as the server does: parameters are untyped texts.
-fn ask(postgres: &PrivatePostgres, queries: &[CatalogQuery]) -> Vec<Vec<Row>> {
-    let mut script = load::TRANSACTION_START.join(";\n");
-    script.push_str(";\n");
-    for query in queries {
-        let name = query.name.as_str();
-        let quoted: Vec<String> = query.params.iter().map(|param| format!("'{}'", param.replace('\'', "''"))).collect();
-        let arguments = if quoted.is_empty() { String::new() } else { format!("({})", quoted.join(", ")) };
-        writeln!(script, "PREPARE {name} AS {}\nEXECUTE {name}{arguments};\n\\echo '{END}'", query.text)
-            .expect("a String takes all");
-    }
-    script.push_str("COMMIT;\n");
-    let printed = postgres.psql("conf_authenticator", "conformance", &script);
-    let mut blocks: Vec<&str> = printed.split(&format!("{END}\n")).collect();
-    assert_eq!(blocks.pop(), Some(""), "nothing after the last query");
-    assert_eq!(blocks.len(), queries.len());
-    blocks.into_iter().map(rows).collect()
-}
-
-const END: char = '\u{2}';
-
-fn rows(block: &str) -> Vec<Row> {
-    let Some(block) = block.strip_suffix('\n') else { return Vec::new() };
-    let field = |text: &str| (text != "\u{1d}").then(|| text.to_owned());
-    block.split('\u{1e}').map(|row| row.split('\u{1f}').map(field).collect()).collect()
 }
 
 // ---------------------------------------------------------------- relations and columns
@@ -596,19 +565,16 @@ fn the_dump_is_complete(catalog: &Catalog) {
     assert_eq!((&country["colMaxLen"], &country["colType"]), (&2.into(), &"character".into()));
 }
 
-fn settings_in_the_database(postgres: &PrivatePostgres) {
-    postgres.psql(
-        "postgres",
-        "conformance",
+fn settings_in_the_database(postgres: &Corpus) {
+    postgres.superuser(
         "ALTER ROLE conf_authenticator SET pgrst.db_schemas = 'everywhere';
          ALTER ROLE conf_authenticator SET pgrst.db_max_rows = '10';
          ALTER ROLE conf_authenticator SET pgrst.server_port = '1';
          ALTER ROLE conf_authenticator IN DATABASE conformance SET pgrst.db_schemas = 'a, \"B\"=c';
          ALTER DATABASE conformance SET pgrst.db_tx_end = 'rollback';",
     );
-    let mut answers =
-        ask(postgres, &[database_settings::role_query(IN_DATABASE), database_settings::session_query(IN_DATABASE)])
-            .into_iter();
+    let queries = [database_settings::role_query(IN_DATABASE), database_settings::session_query(IN_DATABASE)];
+    let mut answers = postgres.ask(&queries).into_iter();
     let (by_role, by_session) = (answers.next().expect("rows"), answers.next().expect("rows"));
     let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     let of_role = [pair("db_schemas", "a, \"B\"=c"), pair("db_max_rows", "10")];

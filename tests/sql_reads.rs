@@ -3,13 +3,14 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "support/private_postgres.rs"]
-mod private_postgres;
+#[path = "support/corpus.rs"]
+#[allow(dead_code)] // Shared: this test needs a part of it.
+mod corpus;
 
 use std::fmt::Write;
 use std::path::Path;
 
-use private_postgres::PrivatePostgres;
+use corpus::{Corpus, END, FIELD_END};
 use serde_json::Value;
 use trunkline::catalog::Catalog;
 use trunkline::catalog::load::{self, LoadSettings, LoadedRows};
@@ -31,13 +32,10 @@ const GROUPS: [Group; 4] = [
     ("capped5", || PlanSettings { max_rows: Some(5), ..PlanSettings::default() }),
     ("modern", || PlanSettings { legacy_target_names: false, ..PlanSettings::default() }),
 ];
-/// Printed after a case's rows.
-const END: char = '\u{2}';
 
 #[test]
 fn recorded_reads() {
-    let postgres = PrivatePostgres::start("sql-reads");
-    postgres.load_conformance_fixture();
+    let postgres = Corpus::load();
     let catalog = load_catalog(&postgres);
     let mut wanted = Vec::new();
     let mut script =
@@ -54,11 +52,11 @@ fn recorded_reads() {
         }
     }
     assert!(wanted.len() > 700 && refused > 60, "{} statements, {refused} refusals", wanted.len());
-    let printed = postgres.psql("conf_authenticator", "conformance", &script);
+    let printed = postgres.print(&script);
     let blocks: Vec<&str> = printed.split(END).collect();
     assert_eq!(blocks.len(), wanted.len() + 1);
     for (case, block) in wanted.iter().zip(blocks) {
-        let body = block.trim_end().rsplit('\u{1f}').next().unwrap_or_default();
+        let body = block.trim_end().rsplit(FIELD_END).next().unwrap_or_default();
         let made: Value =
             serde_json::from_str(body).unwrap_or_else(|error| panic!("{}: {error} in {body}", case["id"]));
         assert!(same(&made, &case["expect"]["json"]), "{}\nmade {made}\nwant {}", case["id"], case["expect"]["json"]);
@@ -156,7 +154,7 @@ fn same(made: &Value, want: &Value) -> bool {
     }
 }
 
-fn load_catalog(postgres: &PrivatePostgres) -> Catalog {
+fn load_catalog(postgres: &Corpus) -> Catalog {
     let settings = LoadSettings {
         schemas: vec!["freight".to_owned()],
         extra_search_path: vec!["conf_ext".to_owned()],
@@ -164,23 +162,9 @@ fn load_catalog(postgres: &PrivatePostgres) -> Catalog {
         ..LoadSettings::default()
     };
     let queries = load::queries(&settings);
-    let mut script = load::TRANSACTION_START.join(";\n") + ";\n";
-    for query in &queries {
-        let name = query.name.as_str();
-        let arguments: Vec<String> = query.params.iter().map(|param| literal(Some(param.as_bytes()))).collect();
-        let arguments = if arguments.is_empty() { String::new() } else { format!("({})", arguments.join(", ")) };
-        writeln!(script, "PREPARE {name} AS {}\nEXECUTE {name}{arguments};\n\\echo '{END}'", query.text)
-            .expect("a String takes all");
-    }
-    let printed = postgres.psql("conf_authenticator", "conformance", &script);
     let mut rows = LoadedRows::default();
-    for (query, block) in queries.iter().zip(printed.split(&format!("{END}\n"))) {
-        let field = |text: &str| (text != "\u{1d}").then(|| text.to_owned());
-        let row = |row: &str| row.split('\u{1f}').map(field).collect();
-        rows.add(
-            query.name,
-            block.strip_suffix('\n').map_or_else(Vec::new, |rows| rows.split('\u{1e}').map(row).collect()),
-        );
+    for (query, answer) in queries.iter().zip(postgres.ask(&queries)) {
+        rows.add(query.name, answer);
     }
     load::build(&rows, &settings).unwrap_or_else(|error| panic!("{}", error.message()))
 }

@@ -36,7 +36,7 @@ fn a_real_server() {
 }
 
 pub fn on_socket(cluster: &Cluster) -> String {
-    format!("host={} port={} user=postgres dbname=postgres", cluster.directory.display(), cluster.port)
+    format!("host={} port={} user=postgres dbname=postgres", cluster.socket.display(), cluster.port)
 }
 
 pub fn on_tcp(cluster: &Cluster) -> String {
@@ -45,7 +45,7 @@ pub fn on_tcp(cluster: &Cluster) -> String {
 
 fn logins(cluster: &Cluster) {
     let port = cluster.port;
-    let socket = cluster.directory.display();
+    let socket = cluster.socket.display();
     let good = [
         format!("host={socket} port={port} user=postgres dbname=postgres"),
         format!("host=127.0.0.1 port={port} user=u_trust dbname=postgres"),
