@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::conn::Notification;
 use super::db_error::DbError;
-use super::frame::{Cursor, next_frame};
+use super::frame::{Cursor, announced, next_frame};
 use super::prepared::{Need, Prepared, PreparedCache};
 use super::row::{DataRow, RowDescription};
 use super::{TransactionStatus, WireError};
@@ -254,6 +254,13 @@ impl Answers {
             input.drain(..self.begin);
         }
         self.begin = 0;
+        // A large frame gets its room at once: growing bit by bit would copy what has come of it. Pages that nothing is
+        // written to cost nothing, and where there is no room for all of it growing says so.
+        let missing =
+            announced(&input).map_or(0, |whole| whole.min(limits::FRAME_BYTES_MAX).saturating_sub(input.len()));
+        if missing > limits::WIRE_READ_BYTES {
+            let _ = input.try_reserve_exact(missing + limits::WIRE_READ_BYTES);
+        }
         input
     }
 

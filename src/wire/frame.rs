@@ -38,6 +38,12 @@ pub fn next_frame(buffer: &[u8], begin: usize) -> Result<Option<FrameSpan>, Wire
     Ok(Some(FrameSpan { tag: *tag, body: begin + HEADER_BYTES..end }))
 }
 
+/// How long the frame at the buffer's begin is, header and all, as far as its header is there.
+pub fn announced(buffer: &[u8]) -> Option<usize> {
+    let [_, length @ ..] = buffer.first_chunk::<HEADER_BYTES>()?;
+    Some(1 + u32::from_be_bytes(*length) as usize)
+}
+
 /// Reads the fields of one frame's body; every read fails rather than pass the end.
 #[derive(Clone, Copy, Debug)]
 pub struct Cursor<'a>(&'a [u8]);
