@@ -141,6 +141,8 @@ pub const SHAPES_PER_CORE: usize = 2048;
 pub const SHAPES_BYTES_PER_CORE: usize = 8 * 1024 * 1024;
 /// A shape with a longer key and statement is planned on each request.
 pub const SHAPE_BYTES_MAX: usize = 128 * 1024;
+/// A call's JSON body up to this size is looked through for its names, to find its shape.
+pub const SHAPE_BODY_BYTES_MAX: usize = 8 * 1024;
 /// What a role may see in the root document is asked for at most once in this time, in milliseconds: so soon a GRANT shows.
 pub const DOCUMENT_ASKED_MS: u64 = 1000;
 /// Root documents that a core keeps; a larger one is written anew each time.

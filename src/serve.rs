@@ -207,9 +207,9 @@ impl Core {
         let mut scratch = self.scratches.borrow_mut().pop().unwrap_or_default();
         let plannable = shape_cache::may_cache(config, catalog, &identity) && shape_cache::scan(http, &mut scratch);
         let hit = if plannable { derived.shapes.get(&scratch.key) } else { None };
-        if let Some(read) = hit {
-            let hit = Hit { config, catalog, http, identity: &identity, extras, read: &read };
-            match self.read_cached(hit, &mut scratch, reply).await {
+        if let Some(plan) = hit {
+            let hit = Hit { config, catalog, http, identity: &identity, extras, plan: &plan };
+            match self.answer_cached(hit, &mut scratch, reply).await {
                 Some(Err(ServeError::FormMismatch)) => {
                     // The catalog is older than the table: the long way lets PostgreSQL write the JSON.
                     derived.shapes.remove(&scratch.key);

@@ -30,7 +30,8 @@ pub struct Statement {
 #[derive(Clone, PartialEq, Debug)]
 pub struct Param {
     /// The operand slot the value came from; `None` for values that belong to the shape. With the transforms `Limit` and
-    /// `Offset` it is an index in `Query::ranges`, `None` being the root's own range.
+    /// `Offset` it is an index in `Query::ranges`, `None` being the root's own range; with `Argument` and `Items` one in
+    /// `Query::arguments`.
     pub slot: Option<u32>,
     pub transform: Transform,
     /// The value as sent, `None` for NULL.
@@ -45,13 +46,18 @@ pub enum Transform {
     StarToPercent,
     /// in: elements → array literal
     ArrayLiteral,
+    /// A routine's argument.
+    Argument,
+    /// The arguments of a variadic parameter, from the first → array literal
+    Items,
     /// limit: at most this many rows
     Limit {
         rows_max: Option<u64>,
     },
     /// offset
     Offset,
-    /// The request's body: `value` is `None`, the bytes are taken from the request and not copied into the statement.
+    /// The request's body: `value` is `None`, the bytes are taken from the request and not copied into the statement; or
+    /// what had to be made of them.
     Payload,
 }
 

@@ -48,6 +48,7 @@ fn the_fixture_loads() {
 
     let missing = try_load(&postgres, &["depot", "no such schema"], &[]);
     assert_eq!(missing.err(), Some(LoadError::SchemaMissing { schema: "no such schema".to_owned() }));
+    code_of_users(&postgres);
     settings_in_the_database(&postgres);
 }
 
@@ -582,4 +583,72 @@ fn settings_in_the_database(postgres: &Corpus) {
     // Only a pre-configuration function makes the session's settings count.
     let session = database_settings::read(&[], &by_session).expect("pairs");
     assert!(session.contains(&pair("db_tx_end", "rollback")));
+}
+
+// ---------------------------------------------------------------- whose code a relation runs
+
+const CODED: &str = "
+    create schema coded;
+    create function coded.f() returns int language sql as 'select 1';
+    create type coded.mood as enum ('calm');
+    create type coded.shown as enum ('x');
+    create type coded.pair as (a int, b int);
+    create domain coded.small as int check (value < 10);
+    create domain coded.checked as int check (value <> coded.f());
+    create domain coded.pair_domain as coded.pair;
+    create function coded.same(coded.mood, coded.mood) returns bool language sql as 'select true';
+    create operator coded.=== (leftarg = coded.mood, rightarg = coded.mood, function = coded.same);
+    create function coded.json(coded.shown) returns json language sql as 'select null::json';
+    create cast (coded.shown as json) with function coded.json;
+    create table coded.plain (id int, mood coded.mood, moods coded.mood[], small coded.small, name varchar, info jsonb);
+    create view coded.plain_view as select id, mood, upper(name) as name from coded.plain where mood = 'calm';
+    create table coded.pairs (pair coded.pair);
+    create table coded.pair_lists (pairs coded.pair[]);
+    create table coded.pair_domains (pair coded.pair_domain);
+    create table coded.shown_values (shown coded.shown);
+    create view coded.by_function as select coded.f() as f;
+    create view coded.over_function as select f from coded.by_function;
+    create view coded.by_operator as select id from coded.plain where mood operator(coded.===) mood;
+    create view coded.by_domain as select id::coded.checked as id from coded.plain;
+    create view coded.by_setting as select set_config('a.b', 'c', true) as a;
+    create view coded.by_text as select query_to_xml('select 1', true, true, '')::text as a;
+    create table coded.guarded (mood coded.mood);
+    create policy p on coded.guarded using (mood operator(coded.===) mood);
+    create table coded.owned (owner name);
+    create policy p on coded.owned using (owner = current_user);
+";
+
+fn code_of_users(postgres: &Corpus) {
+    postgres.superuser(CODED);
+    let told = |catalog: &Catalog, name: &str| {
+        catalog.relation(&QualifiedName::new("coded", name)).unwrap_or_else(|| panic!("{name}")).user_code
+    };
+    let catalog = load(postgres, &["coded"], &[]);
+    let quiet = ["plain", "plain_view", "owned"];
+    for name in quiet {
+        assert!(!told(&catalog, name), "{name}");
+    }
+    for name in [
+        "pairs",
+        "pair_lists",
+        "pair_domains",
+        "shown_values",
+        "by_function",
+        "over_function",
+        "by_operator",
+        "by_domain",
+        "by_setting",
+        "by_text",
+        "guarded",
+    ] {
+        assert!(told(&catalog, name), "{name}");
+    }
+    // `varchar` has no equality of its own: whoever compares one would find this.
+    let operator = "create function coded.equal(varchar, varchar) returns bool language sql as 'select true'; \
+         create operator public.= (leftarg = varchar, rightarg = varchar, function = coded.equal)";
+    postgres.superuser(operator);
+    let catalog = load(postgres, &["coded"], &[]);
+    for name in quiet {
+        assert!(told(&catalog, name), "{name} once varchar is compared by code");
+    }
 }

@@ -1,16 +1,21 @@
-//! Functions as endpoints, over the real process: called exactly once whatever is asked of the result, cancelled with their
-//! client, filters reaching into those that PostgreSQL can inline.
+//! Functions as endpoints, over the real process: called exactly once whatever is asked of the result, in one flush once
+//! their statement is prepared, cancelled with their client, filters reaching into those that PostgreSQL can inline.
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic, clippy::unwrap_used)] // A test harness.
 #![allow(dead_code)] // Of the support module.
 
 #[path = "support/process.rs"]
 mod process;
+#[path = "functions/recorded.rs"]
+mod recorded;
+#[path = "functions/tap.rs"]
+mod tap;
 
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use process::{Options, Process, Reply, read_reply};
+use tap::Tap;
 use trunkline::server::cluster::{Cluster, ClusterOptions};
 
 const DATABASE: &str = "postgres";
@@ -53,6 +58,23 @@ const FIXTURE: &str = "
     create function api.who() returns text language sql stable as
       $$ select current_user || ' ' || current_setting('request.method', true) $$;
     grant select on all tables in schema api to anon;
+    create table api.noted (n int);
+    create function api.note_known(n int) returns int language plpgsql security definer volatile as
+      $$ begin insert into api.noted values (n); return n; end $$;
+    create function api.note_new(n int) returns int language plpgsql security definer volatile as
+      $$ begin insert into api.noted values (n); return n; end $$;
+    create function api.teapot(code text, tea text) returns int language plpgsql stable as
+      $$ begin
+        perform set_config('response.status', code, true);
+        perform set_config('response.headers', json_build_array(json_build_object('X-Tea', tea))::text, true);
+        return 1;
+      end $$;
+    create domain \"text/plain\" as text;
+    create domain \"application/octet-stream\" as bytea;
+    create function api.page(mb int) returns \"text/plain\" language sql immutable as
+      $$ select repeat('x', mb * 1048576) $$;
+    create function api.blob(mb int) returns \"application/octet-stream\" language sql immutable as
+      $$ select decode(repeat('78', mb * 1048576), 'hex') $$;
 ";
 
 fn cluster() -> Cluster {
@@ -62,19 +84,28 @@ fn cluster() -> Cluster {
 }
 
 fn start(cluster: &Cluster) -> Process {
+    start_at(&cluster.uri("authenticator", DATABASE), "")
+}
+
+/// A server with one connection that doesn't hear of a changed schema.
+fn start_at(db_uri: &str, more: &str) -> Process {
     let config = format!(
-        "db-uri = \"{}\"\ndb-schemas = \"api\"\ndb-anon-role = \"anon\"\ndb-config = false\ndb-pool = 1\n\
-         db-plan-enabled = true\n",
-        cluster.uri("authenticator", DATABASE)
+        "db-uri = \"{db_uri}\"\ndb-schemas = \"api\"\ndb-anon-role = \"anon\"\ndb-config = false\ndb-pool = 1\n\
+         db-plan-enabled = true\ndb-channel-enabled = false\n{more}"
     );
     Process::start(&Options { config, ..Options::default() })
 }
 
 fn send(process: &Process, method: &str, path: &str, headers: &str, body: Option<&str>) -> TcpStream {
+    let media = if body.is_some() { "Content-Type: application/json\r\n" } else { "" };
+    send_raw(process, method, path, &format!("{headers}{media}"), body)
+}
+
+/// A request with these headers and what frames it.
+fn send_raw(process: &Process, method: &str, path: &str, headers: &str, body: Option<&str>) -> TcpStream {
     let mut stream = TcpStream::connect(process.api).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let length = body
-        .map_or(String::new(), |body| format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
+    let length = body.map_or(String::new(), |body| format!("Content-Length: {}\r\n", body.len()));
     let body = body.unwrap_or_default();
     write!(stream, "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}{length}\r\n{body}")
         .unwrap();
@@ -144,30 +175,156 @@ fn filters_reach_into_a_function_that_can_be_inlined() {
     assert_eq!(embedded.text(), "[{\"id\":1,\"owner\":{\"name\":\"Bo\"}}, \n {\"id\":2,\"owner\":{\"name\":\"Ada\"}}]");
 }
 
+/// Asks PostgreSQL until it has an answer.
+fn told_by(cluster: &Cluster, what: &str, question: &str) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = cluster.psql_in(DATABASE, question).unwrap();
+        if !answer.is_empty() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "no {what} in time");
+    }
+}
+
 #[test]
-fn a_function_is_cancelled_with_its_client_and_its_connection_is_clean() {
+fn a_function_is_cancelled_within_a_second_of_its_clients_departure_and_its_connection_is_clean() {
     let cluster = cluster();
     let process = start(&cluster);
-    let asleep = || {
-        let question =
-            "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and usename = 'authenticator'";
-        cluster.psql_in(DATABASE, question).unwrap() == "1"
-    };
-    let wait = |what: &str, patience: Duration, wanted: bool| {
-        let deadline = Instant::now() + patience;
-        while asleep() != wanted {
-            assert!(Instant::now() < deadline, "not {what} in time");
-        }
-    };
     for (method, body) in [("GET", None), ("POST", Some("{}"))] {
-        let client = send(&process, method, "/rpc/nap", "", body);
-        wait("asleep", PATIENCE, true);
-        drop(client);
-        // A second for the server, the rest for this machine.
-        wait("cancelled", Duration::from_secs(3), false);
-        // There is one connection: this is it, without anything of the request before.
-        let next = ask(&process, "GET", "/rpc/who", "", None);
-        assert_eq!((next.status, next.text().as_str()), (200, "\"anon GET\""), "after {method}");
-        assert_eq!(ask(&process, "GET", "/item?limit=1&select=id", "", None).status, 200);
+        // The second time its shape is known.
+        for time in ["new", "known"] {
+            let client = send(&process, method, "/rpc/nap", "", body);
+            let asleep = "select pid from pg_stat_activity where wait_event = 'PgSleep' and usename = 'authenticator'";
+            let pid = told_by(&cluster, "nap", asleep);
+            let left = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            drop(client);
+            // PostgreSQL notes itself when the backend was done: how late this test looks makes no difference.
+            let done = format!(
+                "select extract(epoch from state_change) from pg_stat_activity where pid = {pid} and state <> 'active'"
+            );
+            let done: f64 = told_by(&cluster, "cancellation", &done).parse().unwrap();
+            let took = done - left.as_secs_f64();
+            assert!((0.0..1.0).contains(&took), "{method}, {time}: cancelled after {took} s");
+            // There is one connection: this is it, without anything of the request before.
+            let next = ask(&process, "GET", "/rpc/who", "", None);
+            assert_eq!((next.status, next.text().as_str()), (200, "\"anon GET\""), "after {method}");
+            assert_eq!(ask(&process, "GET", "/item?limit=1&select=id", "", None).status, 200);
+            let same = format!("select pid from pg_stat_activity where pid = {pid} and usename = 'authenticator'");
+            assert_eq!(told_by(&cluster, "backend", &same), pid);
+        }
+    }
+}
+
+#[test]
+fn a_known_call_is_one_flush_of_prepared_statements() {
+    let cluster = cluster();
+    let tap = Tap::start(&cluster);
+    let process = start_at(&tap.uri(&cluster, "authenticator", DATABASE), "");
+    // Bind and Execute of the settings, of the call, and of what it may have set for the answer; then Sync.
+    let call = "BEBEBES";
+    for (method, path, body, sent) in [
+        ("GET", "/item?select=id&id=eq.1", None, "BEBES"),
+        ("GET", "/rpc/who", None, call),
+        ("POST", "/rpc/who", Some("{}"), call),
+        ("GET", "/rpc/all_items?select=id,owner(name)&id=eq.7", None, call),
+        ("GET", "/rpc/one_scalar?n=3", None, call),
+        ("POST", "/rpc/one_scalar", Some("{\"n\": 3}"), call),
+        ("POST", "/rpc/nothing", Some("{}"), call),
+        // Planned anew each time.
+        ("HEAD", "/rpc/all_items?id=eq.7", None, call),
+    ] {
+        for _ in 0..2 {
+            assert!(ask(&process, method, path, "", body).status < 300, "{method} {path}");
+        }
+        tap.take();
+        assert!(ask(&process, method, path, "", body).status < 300);
+        assert_eq!(tap.take(), (sent.to_owned(), true), "{method} {path}");
+    }
+}
+
+#[test]
+fn what_a_function_says_of_its_answer_counts_each_time() {
+    let cluster = cluster();
+    let process = start(&cluster);
+    for (code, tea) in [("418", "none"), ("201", "green"), ("418", "black"), ("203", "green")] {
+        let posted = format!("{{\"code\": \"{code}\", \"tea\": \"{tea}\"}}");
+        for (method, path, body) in [
+            ("GET", format!("/rpc/teapot?code={code}&tea={tea}"), None),
+            ("POST", "/rpc/teapot".to_owned(), Some(posted)),
+        ] {
+            let reply = ask(&process, method, &path, "", body.as_deref());
+            assert_eq!((reply.status.to_string().as_str(), reply.header("X-Tea")), (code, Some(tea)), "{method}");
+            let next = ask(&process, "GET", "/rpc/who", "", None);
+            assert_eq!((next.status, next.header("X-Tea")), (200, None), "after {method}");
+        }
+    }
+    // What would be a header or a body of its own is refused.
+    for tea in ["green\\r\\nX-More: 1", "green\\n", "green\\r\\n\\r\\n<p>"] {
+        let posted = format!("{{\"code\": \"200\", \"tea\": \"{tea}\"}}");
+        let reply = ask(&process, "POST", "/rpc/teapot", "", Some(&posted));
+        assert_eq!((reply.status, reply.header("X-Tea"), reply.header("X-More")), (500, None, None), "{tea}");
+        assert!(reply.text().contains("\"PGRST111\""), "{}", reply.text());
+    }
+}
+
+#[test]
+fn a_function_that_is_newer_than_the_catalog_is_run_once_and_answered() {
+    let cluster = cluster();
+    let uri = cluster.uri("authenticator", DATABASE);
+    let count = || cluster.psql_in(DATABASE, "select count(*) from api.noted").unwrap();
+    for more in ["", "db-prepared-statements = false\n"] {
+        let process = start_at(&uri, more);
+        cluster.psql_in(DATABASE, "delete from api.noted").unwrap();
+        assert_eq!(ask(&process, "POST", "/rpc/note_known", "", Some("{\"n\": 1}")).text(), "1");
+        assert_eq!(ask(&process, "POST", "/rpc/note_known", "", Some("{\"n\": 1}")).text(), "1");
+        let mut calls = 2;
+        assert_eq!(count(), calls.to_string());
+        for name in ["note_known", "note_new"] {
+            let replace = |result: &str| {
+                let body = format!(
+                    "drop function api.{name}; create function api.{name}(n int) returns {result} language plpgsql \
+                     security definer volatile as $$ begin insert into api.noted values (n); return n; end $$"
+                );
+                cluster.psql_in(DATABASE, &body.replace("return n;", &format!("return {};", value(result)))).unwrap();
+            };
+            replace("int[]");
+            for n in [2, 3, 4] {
+                let reply = ask(&process, "POST", &format!("/rpc/{name}"), "", Some(&format!("{{\"n\": {n}}}")));
+                calls += 1;
+                assert_eq!((reply.status, reply.text()), (200, format!("[{n},{n}]")), "{name} {more}");
+                assert_eq!(count(), calls.to_string(), "{name} {more}");
+            }
+            replace("int");
+            let reply = ask(&process, "POST", &format!("/rpc/{name}"), "", Some("{\"n\": 5}"));
+            calls += 1;
+            assert_eq!((reply.status, reply.text().as_str()), (200, "5"), "{name} {more}");
+            assert_eq!(count(), calls.to_string(), "{name} {more}");
+        }
+    }
+}
+
+/// What the function returns of its argument `n`.
+fn value(result: &str) -> &'static str {
+    if result == "int" { "n" } else { "array[n, n]" }
+}
+
+/// One copy is what arrives from PostgreSQL, one is what leaves; a third would show.
+#[test]
+fn a_body_that_a_function_made_is_in_memory_as_it_came_and_as_it_leaves() {
+    const MB: usize = 48;
+    let bytes = (MB << 20) as f64;
+    let cluster = cluster();
+    // The digits of a bytea are twice as long as its bytes.
+    for (name, media, copies) in [("page", "text/plain", 2.0), ("blob", "application/octet-stream", 3.0)] {
+        let process = start(&cluster);
+        let accept = format!("Accept: {media}\r\n");
+        assert_eq!(ask(&process, "GET", &format!("/rpc/{name}?mb=1"), &accept, None).body.len(), 1 << 20);
+        let before = process.peak_bytes();
+        let reply = ask(&process, "GET", &format!("/rpc/{name}?mb={MB}"), &accept, None);
+        assert_eq!((reply.status, reply.body.len()), (200, MB << 20), "{name}");
+        assert!(reply.body.iter().all(|&byte| byte == b'x'), "{name}");
+        let grown = (process.peak_bytes() - before) as f64 / bytes;
+        assert!(grown < copies + 0.5, "{name}: {grown} times the body");
     }
 }

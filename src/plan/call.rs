@@ -39,7 +39,6 @@ pub enum Arguments<'p> {
     /// PostgreSQL takes them out of a JSON body.
     Members {
         parameters: Vec<&'p Parameter>,
-        raw: &'p [u8],
         document: Document,
     },
     Given(Vec<(&'p Parameter, Argument<'p>)>),
@@ -55,11 +54,18 @@ pub enum Document {
     Either,
 }
 
+/// `slot` is the place among the request's arguments: the value's, or the first item's.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Argument<'p> {
-    Text(&'p str),
+    Text {
+        slot: u32,
+        text: &'p str,
+    },
     /// Of a variadic parameter.
-    Items(Vec<&'p str>),
+    Items {
+        slot: u32,
+        items: Vec<&'p str>,
+    },
 }
 
 /// The overload that a request means.
@@ -253,21 +259,20 @@ fn arguments<'p>(request: &'p ApiRequest<'p>, routine: &'p Routine, by: Invocati
     let keys = argument_names(request);
     let parameters: Vec<&Parameter> =
         routine.parameters.iter().filter(|parameter| keys.contains(&parameter.name.as_str())).collect();
-    if parameters.is_empty() { Arguments::None } else { Arguments::Members { parameters, raw, document } }
+    if parameters.is_empty() { Arguments::None } else { Arguments::Members { parameters, document } }
 }
 
 /// Of an argument given twice the last counts, of a variadic one all do.
 fn given<'p>(routine: &'p Routine, pairs: &'p [(Cow<'p, str>, Cow<'p, str>)]) -> Arguments<'p> {
     let mut list = Vec::new();
     for parameter in &routine.parameters {
-        let values = || pairs.iter().filter(|(name, _)| *name == parameter.name.as_str());
+        let mut values = (0..).zip(pairs).filter(|(_, (name, _))| *name == parameter.name.as_str()).peekable();
+        let Some(&(slot, _)) = values.peek() else { continue };
         if parameter.variadic {
-            let items: Vec<&str> = values().map(|(_, value)| value.as_ref()).collect();
-            if !items.is_empty() {
-                list.push((parameter, Argument::Items(items)));
-            }
-        } else if let Some((_, value)) = values().next_back() {
-            list.push((parameter, Argument::Text(value)));
+            let items = values.map(|(_, (_, value))| value.as_ref()).collect();
+            list.push((parameter, Argument::Items { slot, items }));
+        } else if let Some((slot, (_, text))) = values.last() {
+            list.push((parameter, Argument::Text { slot, text }));
         }
     }
     if list.is_empty() { Arguments::None } else { Arguments::Given(list) }
@@ -402,7 +407,8 @@ mod tests {
         let plan = plan_call(&request, &catalog, routine, PlanSettings::default()).expect("a plan");
         let Arguments::Given(list) = &plan.arguments else { panic!("{:?}", plan.arguments) };
         let given: Vec<_> = list.iter().map(|(parameter, given)| (parameter.name.as_str(), given.clone())).collect();
-        assert_eq!(given, [("items", Argument::Items(vec!["1", "2"])), ("sep", Argument::Text("+"))]);
+        let items = Argument::Items { slot: 0, items: vec!["1", "2"] };
+        assert_eq!(given, [("items", items), ("sep", Argument::Text { slot: 3, text: "+" })]);
     }
 
     #[test]

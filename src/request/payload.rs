@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+pub use super::payload_json::write_member_names;
 use super::payload_json::{JsonRefusal, read};
 use super::query::split;
 use super::refusal::RequestError;

@@ -29,6 +29,26 @@ pub fn read(body: &[u8]) -> Result<JsonBody<'_>, JsonRefusal> {
     if walk.pos < body.len() { Err(JsonRefusal::Invalid) } else { found }
 }
 
+/// Appends the names in a body that is one object, each with its length before it, and nothing for an empty body. False
+/// for any other body, and for names with escapes. Allocates nothing for an object of plain values.
+pub fn write_member_names(body: &[u8], out: &mut Vec<u8>) -> bool {
+    let Ok(text) = std::str::from_utf8(body) else { return false };
+    let mut walk = Walk { text, bytes: body, pos: 0, open: Vec::new() };
+    walk.blanks();
+    if walk.peek() != Some(b'{') {
+        return body.is_empty();
+    }
+    let mut plain = true;
+    let walked = walk.object(|(start, end)| {
+        let name = body.get(start..end).unwrap_or_default();
+        plain &= !name.contains(&b'\\');
+        out.extend_from_slice(&name.len().to_ne_bytes());
+        out.extend_from_slice(name);
+    });
+    walk.blanks();
+    plain && walked.is_ok() && walk.pos == body.len()
+}
+
 struct Walk<'r> {
     text: &'r str,
     bytes: &'r [u8],
@@ -49,7 +69,7 @@ impl<'r> Walk<'r> {
         match self.peek() {
             Some(b'{') => {
                 let mut spans = Vec::new();
-                self.object(&mut spans)?;
+                self.object(|span| spans.push(span))?;
                 Ok(Ok(JsonBody { shape: JsonShape::Object, keys: self.distinct(&spans) }))
             }
             Some(b'[') => self.array(),
@@ -73,7 +93,7 @@ impl<'r> Walk<'r> {
             self.blanks();
             if self.peek() == Some(b'{') {
                 spans.clear();
-                self.object(&mut spans)?;
+                self.object(|span| spans.push(span))?;
                 if is_first {
                     first.clone_from(&spans);
                 } else if uniform && !self.same_spelling(&first, &spans) {
@@ -97,8 +117,8 @@ impl<'r> Walk<'r> {
         Ok(Ok(JsonBody { shape: JsonShape::Array, keys: self.distinct(&first) }))
     }
 
-    /// An object of the outermost level: its keys' spans.
-    fn object(&mut self, spans: &mut Vec<Span>) -> Result<(), JsonRefusal> {
+    /// An object of the outermost level; `note` is told its keys' spans.
+    fn object(&mut self, mut note: impl FnMut(Span)) -> Result<(), JsonRefusal> {
         self.pos += 1;
         self.blanks();
         if self.eat(b'}') {
@@ -106,7 +126,7 @@ impl<'r> Walk<'r> {
         }
         loop {
             self.blanks();
-            spans.push(self.string()?);
+            note(self.string()?);
             self.blanks();
             self.expect(b':')?;
             self.skip_value()?;
@@ -326,6 +346,41 @@ mod tests {
         let expect =
             expect.map(|(shape, keys)| JsonBody { shape, keys: keys.iter().map(|&key| Cow::Borrowed(key)).collect() });
         assert_eq!(found, expect, "{body}");
+        let mut written = Vec::new();
+        if write_member_names(body.as_bytes(), &mut written) && !body.is_empty() {
+            let keys = found.map(|found| (found.shape, found.keys.iter().map(|key| key.to_string()).collect()));
+            assert_eq!(keys, Ok((JsonShape::Object, names(&written))), "{body}");
+        }
+    }
+
+    /// What `write_member_names` wrote, each name once.
+    fn names(mut written: &[u8]) -> Vec<String> {
+        let mut names = Vec::new();
+        while let Some((len, rest)) = written.split_first_chunk() {
+            let (name, rest) = rest.split_at(usize::from_ne_bytes(*len));
+            let name = String::from_utf8(name.to_vec()).unwrap();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+            written = rest;
+        }
+        names
+    }
+
+    #[test]
+    fn member_names_are_a_part_of_the_shape() {
+        let check = |body: &str, expect: Option<&[&str]>| {
+            let mut written = Vec::new();
+            let found = write_member_names(body.as_bytes(), &mut written).then(|| names(&written));
+            let expect = expect.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+            assert_eq!(found, expect, "{body}");
+        };
+        check("", Some(&[]));
+        check(" {} ", Some(&[]));
+        check(r#"{"a": 1, "é": {"c": [2]}, "a": null}"#, Some(&["a", "é"]));
+        for other in ["[]", "5", " ", r#"{"\u0061": 1}"#, r#"{"a": 1} 2"#, r#"{"a": }"#, r#"{"a": 1"#] {
+            check(other, None);
+        }
     }
 
     #[test]

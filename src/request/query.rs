@@ -13,6 +13,7 @@ use super::field::{delimiter, json_path, name, spaced};
 use super::filter::{OperandEnd, expression};
 use super::refusal::RequestError;
 use super::{Condition, Field, Filter, Query, Targeted, Test, logic, order, select};
+use crate::http::Method;
 
 /// One `key=value` of the query string, decoded; the value is `None` where there is no `=`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -298,7 +299,10 @@ pub fn fuzz_query(bytes: &[u8]) {
     let target = [b"/t?", bytes].concat();
     let _ = canonical(&target);
     let (mut key, mut values) = (Vec::new(), Vec::new());
-    let _ = super::shape::scan_shape(&target, &mut key, &mut values);
+    for (method, path) in [(Method::Get, "/t?"), (Method::Get, "/rpc/f?"), (Method::Post, "/rpc/f?")] {
+        let target = [path.as_bytes(), bytes].concat();
+        let _ = super::shape::scan_shape(method, &target, &mut key, &mut values);
+    }
 }
 
 const SELECT: &str = "failed to parse select parameter";

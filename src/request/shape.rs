@@ -1,14 +1,17 @@
-//! The fast path: a simple GET's shape, its URL without the values, found in one pass that allocates nothing.
-//! Simple is one path segment with `select`, `order`, `limit`, `offset` and plain `column=operator.value` filters. Requests
-//! of one shape parse alike but for operands and range, so plan and statement can be cached by shape.
-//! Must not know: headers. A caller whose request has `Range`, `Prefer`, `Accept` or a profile adds them to the key itself.
+//! The fast path: a simple request's shape, its URL without the values, found in one pass that allocates nothing.
+//! Simple is GET of `/relation` and GET or POST of `/rpc/routine` with `select`, `order`, `limit`, `offset`, plain
+//! `column=operator.value` filters and, calling by GET, plain `argument=value`. Requests of one shape parse alike but for
+//! values and range, so plan and statement can be cached by shape.
+//! Must not know: headers and bodies. What of a request's `Range`, `Prefer`, `Accept`, profile or body counts, the caller adds
+//! to the key itself.
 //! Invariant: a key that parsed once parses always, unless a value is no UTF-8: then its span decodes to `None`.
 
 use std::borrow::Cow;
 
 use super::cursor::Cursor;
 use super::filter;
-use super::query::decode;
+use super::query::{Bare, decode};
+use crate::http::Method;
 
 /// Whether the target has a shape.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,20 +29,23 @@ pub struct ValueSpan {
     pub kind: ValueKind,
 }
 
-/// Operands and lists come in the order of their slots; `limit` and `offset` have none.
+/// Operands and lists come in the order of their slots, arguments in that of `Query::arguments`; `limit` and `offset` have
+/// no slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ValueKind {
     Operand,
     /// `(a,b)`
     List,
+    /// Of a routine.
+    Argument,
     /// At least 1.
     Limit,
     Offset,
 }
 
 impl ValueSpan {
-    /// An operand's text.
-    pub fn operand<'t>(&self, target: &'t [u8]) -> Option<Cow<'t, str>> {
+    /// An operand's or argument's text.
+    pub fn text<'t>(&self, target: &'t [u8]) -> Option<Cow<'t, str>> {
         decode(self.raw(target))
     }
 
@@ -60,26 +66,35 @@ impl ValueSpan {
     }
 }
 
-/// Writes the shape of a GET's target into `key` and where its values are into `values`; both are cleared first.
-pub fn scan_shape(target: &[u8], key: &mut Vec<u8>, values: &mut Vec<ValueSpan>) -> ShapeScan {
+/// Writes the shape of a GET's or POST's target into `key` and where its values are into `values`; both are cleared first.
+pub fn scan_shape(method: Method<'_>, target: &[u8], key: &mut Vec<u8>, values: &mut Vec<ValueSpan>) -> ShapeScan {
     key.clear();
     values.clear();
-    match scan(target, key, values) {
+    match scan(method, target, key, values) {
         Some(()) => ShapeScan::Simple,
         None => ShapeScan::NotSimple,
     }
 }
 
-fn scan(target: &[u8], key: &mut Vec<u8>, values: &mut Vec<ValueSpan>) -> Option<()> {
+fn scan(method: Method<'_>, target: &[u8], key: &mut Vec<u8>, values: &mut Vec<ValueSpan>) -> Option<()> {
     u32::try_from(target.len()).ok()?;
     let path_len = target.iter().position(|&byte| byte == b'?').unwrap_or(target.len());
     let (path, _) = target.split_at_checked(path_len)?;
     let name = path.strip_prefix(b"/")?;
+    let (bare, name) = match (method, name.strip_prefix(b"rpc/")) {
+        (Method::Get, Some(routine)) => (Bare::Argument, routine),
+        (Method::Get, None) => (Bare::Refused, name),
+        (Method::Post, Some(routine)) => {
+            key.push(b'!');
+            (Bare::Refused, routine)
+        }
+        _ => return None,
+    };
     if name.is_empty() || !name.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"_-.~$".contains(&byte)) {
         return None;
     }
     key.extend_from_slice(path);
-    let mut seen = Seen::default();
+    let mut seen = Seen { bare, select: false, order: false, limit: false, offset: false };
     let mut start = path_len + 1;
     // `/t` has no parameters; `/t?` has one empty one, which is not simple.
     while start <= target.len() {
@@ -105,9 +120,9 @@ fn measure(rest: &[u8]) -> Option<(usize, usize)> {
     Some((name_len?, rest.len()))
 }
 
-/// Which of the parameters that may stand once only were there.
-#[derive(Default)]
+/// Which of the parameters that may stand once only were there, and whether there may be arguments.
 struct Seen {
+    bare: Bare,
     select: bool,
     order: bool,
     limit: bool,
@@ -150,7 +165,10 @@ fn parameter(
             if name.is_empty() || !name.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'_') {
                 return None;
             }
-            let (structure, kind) = expression(value)?;
+            let (structure, kind) = match (seen.bare, is_argument(value)) {
+                (Bare::Argument, true) => (0, Some(ValueKind::Argument)),
+                (Bare::Argument | Bare::Refused, _) => expression(value)?,
+            };
             key.extend_from_slice(text.get(..name_len + 1 + structure)?);
             if let Some(kind) = kind {
                 values.push(span(name_len + 1 + structure, kind)?);
@@ -185,6 +203,21 @@ fn expression(text: &[u8]) -> Option<(usize, Option<ValueKind>)> {
         b"in" => (value.len() >= 2 && value.starts_with(b"(") && value.ends_with(b")"))
             .then_some((structure, Some(ValueKind::List))),
         _ => takes_one_value(operator).then_some((structure, Some(ValueKind::Operand))),
+    }
+}
+
+/// Whether a value surely begins with no operator: those are words of small letters before a dot or a parenthesis.
+fn is_argument(text: &[u8]) -> bool {
+    let word_len = text.iter().position(|byte| !byte.is_ascii_lowercase()).unwrap_or(text.len());
+    let (word, rest) = text.split_at_checked(word_len).unwrap_or_default();
+    match rest {
+        [b'.', ..] => !matches!(word, b"not" | b"in" | b"is") && !takes_one_value(word),
+        [b'(', ..] => false,
+        // Coded, one of these or another letter.
+        [b'%', high, low, ..] => {
+            !matches!((high, low.to_ascii_lowercase()), (b'2', b'8' | b'e') | (b'6', _) | (b'7', b'0'..=b'9' | b'a'))
+        }
+        _ => true,
     }
 }
 

@@ -301,7 +301,7 @@ fn parsing_is_cheap() {
     let started = std::time::Instant::now();
     let (mut key, mut values) = (Vec::new(), Vec::new());
     for _ in 0..1000 {
-        let outcome = super::shape::scan_shape(target, &mut key, &mut values);
+        let outcome = super::shape::scan_shape(Method::Get, target, &mut key, &mut values);
         assert_eq!(outcome, super::shape::ShapeScan::Simple);
     }
     println!("parse {parse_took:?}, scan_shape {:?}", started.elapsed() / 1000);

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::cells::{Cells, Rest};
 use super::rows::{CompiledWriter, Framing, Rows, RowsJob, Streaming};
 use super::setup::{self, Setting, fill};
-use super::transaction::{self, End, FirstRows, Form, Preparation, Sink, Step, Want};
+use super::transaction::{self, End, FirstRow, FirstRows, Form, Preparation, Sink, Step, Want};
 use super::{Core, Scene, ServeError};
 use crate::catalog::Routine;
 use crate::config::TxEnd;
@@ -64,7 +64,7 @@ pub struct Outcome {
     /// The key of the one row written, where the statement returned it.
     pub key: Vec<Option<Vec<u8>>>,
     /// The response settings, where any code could have set them.
-    pub gucs: Option<Vec<Option<Vec<u8>>>>,
+    pub gucs: Option<FirstRow>,
 }
 
 /// Looks at a result before its transaction ends.
@@ -111,9 +111,8 @@ impl Core {
         reply: &mut Reply,
     ) -> Result<Outcome, ServeError> {
         let pre_request = pre_request(scene);
-        // Only code that users wrote can have set response.*; a write may run triggers, policies, defaults.
-        let gucs =
-            job.access == Access::ReadWrite || pre_request.is_some() || user_code::may_run(job.plan, scene.catalog);
+        let response = response_settings(scene, &job);
+        let gucs = response == ResponseSettings::Cleared;
         let mut setup_values = Values::default();
         let setting = Setting {
             config: scene.config,
@@ -122,7 +121,7 @@ impl Core {
             identity: scene.identity,
             schema: &scene.request.schema,
             timezone: scene.request.preferences.timezone.as_deref(),
-            response: if gucs { ResponseSettings::Cleared } else { ResponseSettings::Ignored },
+            response,
             routine_settings: job.routine.map_or(&[], |routine| &routine.settings),
         };
         let shape = fill(&setting, job.access, &mut setup_values);
@@ -246,6 +245,16 @@ pub fn begin_text(level: &str, access: Access) -> &'static str {
     }
 }
 
+/// Only code that users wrote can have set `response.*`: a routine, a pre-request function, what a read leans on; a write
+/// may run triggers, policies, defaults.
+pub fn response_settings(scene: &Scene<'_>, job: &Job<'_>) -> ResponseSettings {
+    let user_code = job.access == Access::ReadWrite
+        || job.routine.is_some()
+        || scene.config.db_pre_request.is_some()
+        || user_code::may_run(job.plan, scene.catalog);
+    if user_code { ResponseSettings::Cleared } else { ResponseSettings::Ignored }
+}
+
 /// How transactions end that nobody refuses (`db-tx-end`, `Prefer: tx`).
 pub fn end(scene: &Scene<'_>) -> End {
     let asked = scene.request.preferences.transaction;
@@ -339,7 +348,7 @@ pub fn streaming(scene: &Scene<'_>, plan: &ReadPlan<'_>) -> Streaming {
 }
 
 /// The total for Content-Range from what the statements said.
-fn total(kind: Total, counted: Counted, estimate: Option<&Vec<Option<Vec<u8>>>>) -> Option<u64> {
+fn total(kind: Total, counted: Counted, estimate: Option<&FirstRow>) -> Option<u64> {
     let estimated = || estimate.and_then(|row| row.first()?.as_deref().and_then(plan_rows));
     match kind {
         Total::Unasked => None,

@@ -1,9 +1,11 @@
-//! A read by its cached shape: the same transaction, rows and head as `read`, without the stages in between.
+//! A read or call by its cached shape: the same transaction, rows and head as in `read` and `call`, without the stages in
+//! between.
 
-use super::rows::{Rows, RowsJob};
+use super::answer::{Counted, Counts};
+use super::rows::{Framing, Rows, RowsJob};
 use super::setup::{self, Setting};
-use super::shape_cache::{self, CachedRead, Scratch};
-use super::transaction::{self, Form, Preparation, Step, Want};
+use super::shape_cache::{self, CachedPlan, Scratch};
+use super::transaction::{self, Preparation, Step, Want};
 use super::{Core, Extras, ServeError};
 use crate::auth::Identity;
 use crate::catalog::Catalog;
@@ -11,15 +13,15 @@ use crate::config::Config;
 use crate::error::body::error_body;
 use crate::http::{Reply, Request, ResponseHead};
 use crate::observe::timing::Stage;
+use crate::plan::read::Yields;
 use crate::request::query::write_canonical;
 use crate::respond::content_range::{self, OffsetPastEnd};
+use crate::respond::guc::{self, ResponseGucs};
 use crate::respond::head;
 use crate::respond::singular::NotSingular;
-use crate::serve::answer::Counts;
-use crate::serve::rows::Framing;
-use crate::sql::setup::{Access, ResponseSettings};
+use crate::sql::setup::{ResponseSettings, Values};
 
-/// What a cached read takes of its request.
+/// What a cached plan takes of its request.
 #[derive(Clone, Copy)]
 pub struct Hit<'r> {
     pub config: &'r Config,
@@ -27,48 +29,54 @@ pub struct Hit<'r> {
     pub http: &'r Request<'r>,
     pub identity: &'r Identity,
     pub extras: Extras<'r>,
-    pub read: &'r CachedRead,
+    pub plan: &'r CachedPlan,
 }
 
 impl Core {
     /// `scratch` holds the request's values. `None`: a value can't be used as it is, the long way says why.
-    pub(super) async fn read_cached(
+    pub(super) async fn answer_cached(
         &self,
         hit: Hit<'_>,
         scratch: &mut Scratch,
         reply: &mut Reply,
     ) -> Option<Result<(), ServeError>> {
-        if !hit.read.fill(hit.http.target, &scratch.spans, &mut scratch.main) {
+        if !hit.plan.fill(hit.http, &scratch.spans, &mut scratch.main) {
             return None;
         }
         Some(self.run_cached(hit, scratch, reply).await)
     }
 
     async fn run_cached(&self, hit: Hit<'_>, scratch: &mut Scratch, reply: &mut Reply) -> Result<(), ServeError> {
-        let Hit { config, read, .. } = hit;
+        let Hit { config, plan, .. } = hit;
         let setting = Setting {
             config,
             catalog: hit.catalog,
             http: hit.http,
             identity: hit.identity,
-            schema: &read.schema,
+            schema: &plan.schema,
             timezone: None,
-            routine_settings: &[],
-            response: ResponseSettings::Ignored,
+            routine_settings: &plan.routine_settings,
+            response: plan.response,
         };
-        let shape = setup::fill(&setting, Access::ReadOnly, &mut scratch.setup);
+        let shape = setup::fill(&setting, plan.access, &mut scratch.setup);
         let setup = self.setups.text(shape);
+        let none = Values::default();
         let steps = [
             Step { text: &setup, values: &scratch.setup, want: Want::Nothing, payload: &[] },
-            Step { text: &read.statement, values: &scratch.main, want: Want::Main, payload: &[] },
+            Step { text: &plan.statement, values: &scratch.main, want: Want::Main, payload: &[] },
+            Step { text: guc::READ, values: &none, want: Want::FirstRow, payload: &[] },
         ];
+        let steps = match plan.response {
+            ResponseSettings::Ignored => steps.split_last().map_or(&steps[..], |(_, unasked)| unasked),
+            ResponseSettings::Cleared => &steps[..],
+        };
         let offset = shape_cache::offset(hit.http.target, &scratch.spans);
         let job = RowsJob {
-            shape: &read.shape,
-            compiled: &read.compiled,
-            framing: read.framing,
-            nulls: read.nulls,
-            streaming: read.streaming,
+            shape: &plan.shape,
+            compiled: &plan.compiled,
+            framing: plan.framing,
+            nulls: plan.nulls,
+            streaming: plan.streaming,
             body_bytes_max: config.max_response_bytes(),
         };
         let stream_head = |head: &mut ResponseHead| {
@@ -76,42 +84,71 @@ impl Core {
             content_range::write_open(&mut range, offset);
             write_location(&mut location, hit);
             write_head(head, hit, 200, (&range, &location));
+            head::finish_plain(head);
             hit.extras.observed.clock.mark(Stage::Transaction);
             hit.extras.write(head);
         };
         let mut rows = Rows::new(job, stream_head);
         let preparation = if config.db_prepared_statements { Preparation::Prepared } else { Preparation::Unnamed };
-        hit.extras.observed.begin_transaction(&steps);
-        transaction::run(&self.database.pool, &steps, Form::Implicit, preparation, &mut rows, reply).await?;
+        hit.extras.observed.begin_transaction(steps);
+        let first_rows = transaction::run(&self.database.pool, steps, plan.form, preparation, &mut rows, reply).await?;
         hit.extras.observed.clock.mark(Stage::Transaction);
         rows.finish(reply);
-        let counted = rows.counted();
-        if read.framing == Framing::Singular && counted.rows != 1 {
+        let counted = plan.counted(rows.counted());
+        if plan.framing == Framing::Singular && counted.rows != 1 {
             return Err(NotSingular { rows: counted.rows }.into());
         }
         if reply.is_streaming() {
             return Ok(());
         }
-        let total = read.total(counted);
-        let status = content_range::status(offset, counted.rows, total);
-        if status == 416 {
-            reply.clear_body();
-            let error = OffsetPastEnd { offset, total: total.unwrap_or(0) };
-            reply.body().extend_from_slice(error_body(&error, config.client_error_verbosity.into()).as_bytes());
-        }
-        scratch.text.clear();
-        content_range::write(&mut scratch.text, offset, counted.rows, total);
-        let range_len = scratch.text.len();
-        write_location(&mut scratch.text, hit);
-        write_head(&mut reply.head, hit, status, scratch.text.split_at(range_len));
+        let gucs = match plan.response {
+            ResponseSettings::Ignored => None,
+            ResponseSettings::Cleared => first_rows.first().map(|row| ResponseGucs::parse(row)).transpose()?,
+        };
+        finish(hit, (offset, counted), gucs, &mut scratch.text, reply);
         Ok(())
     }
 }
 
-/// Path and query of this result, the latter in its canonical form.
+/// Status and headers of a result; the body is replaced where the range lies behind its end.
+fn finish(
+    hit: Hit<'_>,
+    (offset, counted): (u64, Counted),
+    gucs: Option<ResponseGucs>,
+    text: &mut Vec<u8>,
+    reply: &mut Reply,
+) {
+    let total = hit.plan.total(counted);
+    let status = match content_range::status(offset, counted.rows, total) {
+        200 if hit.plan.yields == Yields::Nothing => 204,
+        status => status,
+    };
+    if status == 204 || status == 416 {
+        reply.clear_body();
+    }
+    if status == 416 {
+        let error = OffsetPastEnd { offset, total: total.unwrap_or(0) };
+        reply.body().extend_from_slice(error_body(&error, hit.config.client_error_verbosity.into()).as_bytes());
+    }
+    text.clear();
+    content_range::write(text, offset, counted.rows, total);
+    let range_len = text.len();
+    write_location(text, hit);
+    write_head(&mut reply.head, hit, status, text.split_at(range_len));
+    match gucs {
+        Some(gucs) => {
+            gucs.apply(&mut reply.head);
+            head::finish(&mut reply.head);
+        }
+        None => head::finish_plain(&mut reply.head),
+    }
+}
+
+/// Path and query of this result, the latter in its canonical form; nothing for a call's.
 fn write_location(out: &mut Vec<u8>, hit: Hit<'_>) {
+    let Some(relation) = &hit.plan.relation else { return };
     out.push(b'/');
-    out.extend_from_slice(hit.read.relation.as_bytes());
+    out.extend_from_slice(relation.as_bytes());
     out.push(b'?');
     let without_query = out.len();
     write_canonical(out, hit.http.target);
@@ -121,16 +158,19 @@ fn write_location(out: &mut Vec<u8>, hit: Hit<'_>) {
 }
 
 fn write_head(head: &mut ResponseHead, hit: Hit<'_>, status: u16, (range, location): (&[u8], &[u8])) {
-    let read = hit.read;
+    let plan = hit.plan;
     head.set_status(status, None);
     head.add("Content-Range", range);
-    head.add("Content-Location", location);
-    head.add("Content-Type", read.content_type.as_bytes());
-    if let Some(schema) = &read.content_profile {
-        head.add("Content-Profile", schema.as_bytes());
+    if plan.relation.is_some() {
+        head.add("Content-Location", location);
     }
-    if !read.preference_applied.is_empty() {
-        head.add("Preference-Applied", &read.preference_applied);
+    if status != 204 {
+        head.add("Content-Type", plan.content_type.as_bytes());
+        if let Some(schema) = &plan.content_profile {
+            head.add("Content-Profile", schema.as_bytes());
+        }
     }
-    head::finish_plain(head);
+    if !plan.preference_applied.is_empty() {
+        head.add("Preference-Applied", &plan.preference_applied);
+    }
 }

@@ -3,13 +3,13 @@
 use super::answer::{self, Counted, Job, Judge};
 use super::rows::Streaming;
 use super::transaction::{End, Form};
-use super::{Core, Scene, ServeError};
+use super::{Core, Scene, ServeError, shape_cache};
 use crate::catalog::Routine;
 use crate::http::Reply;
 use crate::plan::negotiate::AnswerForm;
-use crate::plan::{CallPlan, PlanSettings, call, plan_call};
+use crate::plan::read::Maker;
+use crate::plan::{CallPlan, PlanSettings, call, payload, plan_call};
 use crate::request::prefer::Handling;
-use crate::respond::failure::Failure;
 use crate::respond::max_affected::TooManyAffected;
 use crate::sql::call::call_statement;
 use crate::sql::setup::Access;
@@ -38,9 +38,11 @@ impl Core {
         let routine = call::choose(scene.request, scene.catalog)?.as_ref();
         let access = if call::may_write(scene.request, routine) { Access::ReadWrite } else { Access::ReadOnly };
         let mut settings = answer::plan_settings(scene, Some(routine));
+        // Without prepared statements nobody knows the result's columns before the routine has run.
+        settings.row_writer = access == Access::ReadOnly || scene.config.db_prepared_statements;
         loop {
             match self.call_once(scene, routine, access, settings, reply).await {
-                // The catalog is older than the routine.
+                // The catalog is older than the routine. What it did was taken back, or it has not run at all.
                 Err(ServeError::FormMismatch) if settings.row_writer => {
                     settings.row_writer = false;
                     reply.clear_body();
@@ -68,18 +70,14 @@ impl Core {
             plan: &plan.read,
             statement: &statement,
             afterwards: None,
-            payload: &[],
+            payload: payload::bytes(scene.request.payload.as_ref()),
             access,
             routine: Some(routine),
             form: form(scene, &judge, access),
             streaming: Streaming::Never,
         };
-        let outcome =
-            self.run_job(scene, job, &judge, reply).await.map_err(|error| match (error, access, job.form) {
-                // It is committed: running it again would write again.
-                (ServeError::FormMismatch, Access::ReadWrite, Form::Implicit) => Failure::Internal.into(),
-                (error, _, _) => error,
-            })?;
+        shape_cache::keep(scene, &job);
+        let outcome = self.run_job(scene, job, &judge, reply).await?;
         let counted = if plan.read.yields.is_set() { outcome.counted } else { Counted { rows: 1, ..outcome.counted } };
         judge.judge(counted)?;
         answer::finish(scene, job, &answer::Outcome { counted, ..outcome }, reply)
@@ -96,6 +94,9 @@ fn form(scene: &Scene<'_>, judge: &Limits<'_>, access: Access) -> Form {
         (Some(level), access) => Form::Explicit { begin: answer::begin_text(level, access) },
         (None, Access::ReadWrite) if may_refuse || judge.end == End::Rollback => {
             Form::Explicit { begin: answer::begin_text("", access) }
+        }
+        (None, Access::ReadWrite) if read.maker == Maker::RowWriter => {
+            Form::Checked { begin: answer::begin_text("", access) }
         }
         (None, Access::ReadOnly | Access::ReadWrite) => Form::Implicit,
     }

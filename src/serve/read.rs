@@ -1,11 +1,8 @@
 //! Reads of relations: plan, statement, answer.
 
-use std::rc::Rc;
-
 use super::answer::{self, Counted, Job, Judge};
-use super::shape_cache::CachedRead;
 use super::transaction::{End, Form};
-use super::{Core, Scene, ServeError};
+use super::{Core, Scene, ServeError, shape_cache};
 use crate::http::Reply;
 use crate::plan::{PlanSettings, ReadPlan, plan_read};
 use crate::sql::count;
@@ -55,12 +52,7 @@ impl Core {
             form,
             streaming: answer::streaming(scene, &plan),
         };
-        if settings.row_writer
-            && let Some((shapes, scratch)) = scene.shape
-            && let Some(read) = CachedRead::of(scene, &job, &scratch.spans)
-        {
-            shapes.insert(&scratch.key, Rc::new(read));
-        }
+        shape_cache::keep(scene, &job);
         let judge = AsAsked(&plan);
         let outcome = self.run_job(scene, job, &judge, reply).await?;
         judge.judge(outcome.counted)?;

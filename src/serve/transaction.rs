@@ -7,12 +7,14 @@
 use std::pin::pin;
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use super::ServeError;
 use crate::http::Reply;
 use crate::pool::{Lease, Pool};
 use crate::rt::{First, first};
 use crate::sql::setup::Values;
-use crate::wire::conn::{Answer, Busy};
+use crate::wire::conn::{Answer, Busy, Idle};
 use crate::wire::db_error::DbError;
 use crate::wire::row::{DataRow, RowDescription};
 use crate::wire::{TransactionStatus, WireError};
@@ -49,6 +51,9 @@ pub enum Preparation {
 pub enum Form {
     /// It is the batch itself; success commits.
     Implicit,
+    /// Implicit where the main statement's columns are known on this connection, and the sink takes them. Elsewhere `begin`
+    /// opens it and a look ends it: what was done for a result that then can't be answered would stay done.
+    Checked { begin: &'static str },
     /// `begin` opens it; the sink's verdict ends it.
     Explicit { begin: &'static str },
 }
@@ -74,8 +79,10 @@ pub trait Sink {
     }
 }
 
-/// The first row of every `Want::FirstRow` step, in step order; empty where there was none.
-pub type FirstRows = Vec<Vec<Option<Vec<u8>>>>;
+/// The first row of every `Want::FirstRow` step, in step order; empty where there was none. Response settings that nobody
+/// set, two NULLs, allocate nothing.
+pub type FirstRows = SmallVec<[FirstRow; 2]>;
+pub type FirstRow = SmallVec<[Option<Vec<u8>>; 2]>;
 
 /// Runs the steps. A statement that went stale on this connection (DDL, DISCARD ALL) is parsed again and everything sent
 /// once more: the server said that nothing ran. Nothing else is ever sent twice.
@@ -91,6 +98,13 @@ pub async fn run<S: Sink>(
     let mut idle = lease.take();
     let mut renewed = false;
     loop {
+        let form = match checked(form, &idle, steps, sink) {
+            Ok(form) => form,
+            Err(error) => {
+                lease.put_back(idle);
+                return Err(error);
+            }
+        };
         let mut busy = idle.begin();
         if let Form::Explicit { begin } = form {
             execute(&mut busy, begin, std::iter::empty(), preparation);
@@ -138,6 +152,16 @@ pub async fn run<S: Sink>(
                 return Err(error);
             }
         }
+    }
+}
+
+/// Decides what `Form::Checked` is on this connection.
+fn checked<S: Sink>(form: Form, idle: &Idle, steps: &[Step<'_>], sink: &mut S) -> Result<Form, ServeError> {
+    let Form::Checked { begin } = form else { return Ok(form) };
+    let main = steps.iter().find(|step| step.want == Want::Main);
+    match main.and_then(|main| idle.columns(main.text)) {
+        Some(fields) => sink.columns(fields).map(|()| Form::Implicit),
+        None => Ok(Form::Explicit { begin }),
     }
 }
 
@@ -194,7 +218,7 @@ impl<'s> Batch<'s> {
             steps,
             before,
             current: 0,
-            first_rows: Vec::new(),
+            first_rows: FirstRows::new(),
             failure: None,
             cancelled: Cancelled::No,
             committed: Committed::No,
@@ -305,7 +329,7 @@ impl Batch<'_> {
                 self.current = statement;
                 let want = self.want();
                 if want == Want::FirstRow {
-                    self.first_rows.push(Vec::new());
+                    self.first_rows.push(FirstRow::new());
                 } else if want == Want::Main
                     && let Err(error) = sink.columns(fields)
                 {

@@ -3,13 +3,13 @@
 //! CTE's rows are kept, and the routine runs once.
 
 use super::clauses::SOURCE_CTE;
-use super::param::{fixed, write_array};
+use super::param;
 use super::read::answer;
 use super::writer::SqlWriter;
 use super::{Param, ResultShape, Statement, Transform, explain};
 use crate::catalog::routine::SCALAR_COLUMN;
 use crate::catalog::{Parameter, ReturnShape, ReturnType, Routine};
-use crate::plan::call::{Argument, Arguments, CallPlan, Document};
+use crate::plan::call::{Arguments, CallPlan, Document};
 use crate::request::BodyWanted;
 
 /// The called routine's rows. The name is in PostgreSQL's messages, and so PostgREST's.
@@ -114,14 +114,7 @@ fn invocation(out: &mut SqlWriter, plan: &CallPlan<'_>) {
         Arguments::Given(list) => {
             for (index, (parameter, argument)) in list.iter().enumerate() {
                 named(out, index, parameter);
-                match argument {
-                    Argument::Text(text) => out.bind(fixed(text)),
-                    Argument::Items(items) => {
-                        let mut value = Vec::new();
-                        write_items(items, &mut value);
-                        out.bind(Param { slot: None, transform: Transform::Verbatim, value: Some(value) });
-                    }
-                }
+                out.bind(param::argument(argument));
                 out.sql("::");
                 out.parameter_type(parameter);
             }
@@ -142,18 +135,9 @@ fn named(out: &mut SqlWriter, index: usize, parameter: &Parameter) {
     out.sql(" := ");
 }
 
-/// An array literal. One empty item is an item here.
-fn write_items(items: &[&str], out: &mut Vec<u8>) {
-    if matches!(items, [only] if only.is_empty()) {
-        out.extend_from_slice(b"{\"\"}");
-    } else {
-        write_array(items, out);
-    }
-}
-
 /// The body as it came; bytes are sent as hexadecimal digits, because parameters are texts.
 fn body_argument(parameter: &Parameter, raw: &[u8]) -> Param {
-    let value = if parameter.type_name == "bytea" {
+    let value = (parameter.type_name == "bytea").then(|| {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut text = Vec::with_capacity(raw.len() * 2 + 2);
         text.extend_from_slice(b"\\x");
@@ -162,16 +146,14 @@ fn body_argument(parameter: &Parameter, raw: &[u8]) -> Param {
             text.extend(HEX.get(usize::from(byte & 15)));
         }
         text
-    } else {
-        raw.to_vec()
-    };
-    Param { slot: None, transform: Transform::Verbatim, value: Some(value) }
+    });
+    Param { slot: None, transform: Transform::Payload, value }
 }
 
 /// The members of the body's object as one row.
 fn body(out: &mut SqlWriter, plan: &CallPlan<'_>) {
-    let Arguments::Members { parameters, raw, document } = &plan.arguments else { return };
-    let raw = || Param { slot: None, transform: Transform::Verbatim, value: Some(raw.to_vec()) };
+    let Arguments::Members { parameters, document } = &plan.arguments else { return };
+    let raw = || Param { slot: None, transform: Transform::Payload, value: None };
     out.sql("json_to_record(");
     match document {
         Document::Object => {

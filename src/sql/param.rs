@@ -2,6 +2,7 @@
 
 use super::ident::up_to_nul;
 use super::{Param, Transform};
+use crate::plan::call::Argument;
 use crate::request::{Operand, OperandList};
 
 impl Transform {
@@ -10,9 +11,13 @@ impl Transform {
         let text = up_to_nul(text).as_bytes();
         match self {
             Self::StarToPercent => out.extend(text.iter().map(|&byte| if byte == b'*' { b'%' } else { byte })),
-            Self::Verbatim | Self::ArrayLiteral | Self::Limit { .. } | Self::Offset | Self::Payload => {
-                out.extend_from_slice(text);
-            }
+            Self::Verbatim
+            | Self::ArrayLiteral
+            | Self::Argument
+            | Self::Items
+            | Self::Limit { .. }
+            | Self::Offset
+            | Self::Payload => out.extend_from_slice(text),
         }
     }
 
@@ -25,6 +30,8 @@ impl Transform {
             | Self::Verbatim
             | Self::StarToPercent
             | Self::ArrayLiteral
+            | Self::Argument
+            | Self::Items
             | Self::Payload => number,
         };
         out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
@@ -49,6 +56,31 @@ pub fn write_array<T: AsRef<str>>(items: &[T], out: &mut Vec<u8>) {
         out.push(b'"');
     }
     out.push(b'}');
+}
+
+/// Appends the array literal of a variadic parameter's arguments. One empty item is an item here.
+pub fn write_items<T: AsRef<str>>(items: &[T], out: &mut Vec<u8>) {
+    if matches!(items, [only] if only.as_ref().is_empty()) {
+        out.extend_from_slice(b"{\"\"}");
+    } else {
+        write_array(items, out);
+    }
+}
+
+/// A routine's argument, or the arguments of a variadic parameter.
+pub fn argument(argument: &Argument<'_>) -> Param {
+    let mut value = Vec::new();
+    let (slot, transform) = match argument {
+        Argument::Text { slot, text } => {
+            Transform::Argument.write_text(text, &mut value);
+            (*slot, Transform::Argument)
+        }
+        Argument::Items { slot, items } => {
+            write_items(items, &mut value);
+            (*slot, Transform::Items)
+        }
+    };
+    Param { slot: Some(slot), transform, value: Some(value) }
 }
 
 /// A client's value.

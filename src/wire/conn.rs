@@ -123,6 +123,11 @@ impl Idle {
         sys::fd::peer_closed(self.0.fd)
     }
 
+    /// The columns of the statement under this text, where it is prepared here.
+    pub fn columns(&self, text: &str) -> Option<&Rc<RowDescription>> {
+        self.0.answers.prepared.columns(text)
+    }
+
     /// The statement under this text is parsed anew when it is next used.
     pub fn forget(&mut self, text: &str) {
         self.0.answers.prepared.forget(text);
