@@ -2,7 +2,7 @@
 
 use super::answer::{self, Counted, Job, Judge};
 use super::rows::Streaming;
-use super::transaction::{End, Form};
+use super::transaction::{End, Form, Preparation};
 use super::{Core, Scene, ServeError, shape_cache};
 use crate::catalog::Routine;
 use crate::http::Reply;
@@ -39,7 +39,7 @@ impl Core {
         let access = if call::may_write(scene.request, routine) { Access::ReadWrite } else { Access::ReadOnly };
         let mut settings = answer::plan_settings(scene, Some(routine));
         // Without prepared statements nobody knows the result's columns before the routine has run.
-        settings.row_writer = access == Access::ReadOnly || scene.config.db_prepared_statements;
+        settings.row_writer = access == Access::ReadOnly || answer::preparation(scene) == Preparation::Prepared;
         loop {
             match self.call_once(scene, routine, access, settings, reply).await {
                 // The catalog is older than the routine. What it did was taken back, or it has not run at all.
