@@ -4,7 +4,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use self::pg_type::JsonKind;
 use crate::name::{ColumnName, QualifiedName, QualifiedRoutine, RoleName, SchemaName};
 
 pub mod database_settings;
@@ -57,8 +56,6 @@ pub struct Catalog {
     /// Their `default_transaction_isolation`: `read committed`, `repeatable read` or `serializable`.
     pub role_isolation_levels: HashMap<RoleName, String>,
     pub schema_descriptions: HashMap<SchemaName, String>,
-    /// How a value of each type becomes JSON, domains resolved; for columns that only a result's description names.
-    pub type_kinds: HashMap<u32, JsonKind>,
     /// `server_version_num`, for SQL that differs by version.
     pub server_version: u32,
 }

@@ -127,6 +127,15 @@ pub const RECONNECT_SECONDS_MAX: u32 = 32;
 pub const RELOAD_ASKS_MAX: usize = 64;
 /// Asks within this time are one reload, in milliseconds (PostgREST's window).
 pub const RELOAD_DEBOUNCE_MS: u64 = 100;
+/// Jobs that wait for the thread that works when the machine is idle.
+pub const BACKGROUND_JOBS_MAX: usize = 8;
+/// A catalog that such a thread has not built by then is built by another.
+pub const BACKGROUND_PATIENCE_SECONDS: u64 = 5;
+/// How often the reload thread looks whether a catalog that was replaced is still read, in milliseconds.
+pub const RETIRED_SWEPT_MS: u64 = 100;
+/// A reload pauses so long, in milliseconds, between two catalog queries and after each `WIRE_READ_BYTES` of rows. PostgreSQL
+/// waits meanwhile, for its socket is full: a reload takes about a fifth of one processor there.
+pub const RELOAD_PAUSE_MS: u64 = 8;
 /// Threads that connect and cancel.
 pub const CONNECTOR_THREADS: usize = 2;
 /// How often boot looks whether every core still runs, in milliseconds.

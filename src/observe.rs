@@ -113,6 +113,10 @@ pub enum Event {
     AcceptFailed {
         error: String,
     },
+    /// What happens to connections and in caches, for `log-level = "debug"`.
+    Detail {
+        text: String,
+    },
 }
 
 impl Event {
@@ -120,6 +124,7 @@ impl Event {
     pub fn level(&self) -> LogLevel {
         match self {
             Self::QueryFailed { .. } | Self::AcceptFailed { .. } => LogLevel::Error,
+            Self::Detail { .. } => LogLevel::Debug,
             Self::Starting { .. }
             | Self::Notice { .. }
             | Self::Listening { .. }
@@ -162,7 +167,7 @@ impl Event {
     pub fn text(&self) -> String {
         match self {
             Self::Starting { version } => format!("Starting Trunkline {version}..."),
-            Self::Notice { text } => text.clone(),
+            Self::Notice { text } | Self::Detail { text } => text.clone(),
             Self::Listening { address } => format!("API server listening on {address}"),
             Self::AdminListening { address } => format!("Admin server listening on {address}"),
             Self::Connected { server } => format!("Successfully connected to {server}"),

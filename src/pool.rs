@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use exchange::{Asker, Message, Seat};
 use handle::ConnectorHandle;
 
+use crate::observe::{Event, Log};
 use crate::wire::conn::{Busy, Idle, StatementCounts};
 use crate::wire::connect::{BackendKey, ConnectError};
 use crate::{limits, rt};
@@ -89,6 +90,7 @@ pub struct Pool {
     /// Connections opened before are to be replaced.
     renewed: Cell<Option<Instant>>,
     random: Cell<u64>,
+    log: OnceCell<Log>,
 }
 
 #[derive(Default)]
@@ -136,14 +138,16 @@ impl Pool {
             statements: Cell::default(),
             renewed: Cell::new(None),
             random: Cell::new(ahash::RandomState::new().hash_one(0) | 1),
+            log: OnceCell::new(),
         })
     }
 
     /// An idle connection at once, or the first that comes free or is opened before the deadline.
     /// Cancel: nothing is lost; a connection that was just given goes to the next.
     pub async fn lease(self: &Rc<Self>) -> Result<Lease, PoolError> {
+        self.tell(|| "Trying to borrow a connection from pool".to_owned());
         if let Some(held) = self.pop_idle() {
-            return Ok(Lease::new(held));
+            return Ok(self.lend(held));
         }
         let waiting = Waiting { pool: self, waiter: Rc::default() };
         {
@@ -156,12 +160,28 @@ impl Pool {
         }
         self.grow();
         match self.await_gift(&waiting.waiter).await {
-            Some(Ok(held)) => Ok(Lease::new(held)),
+            Some(Ok(held)) => Ok(self.lend(held)),
             Some(Err(error)) => Err(PoolError::Connect(error)),
             None => {
                 self.timeouts.set(self.timeouts.get() + 1);
                 Err(PoolError::TimedOut)
             }
+        }
+    }
+
+    fn lend(&self, held: Held) -> Lease {
+        self.tell(|| format!("Borrowed a connection from the pool. {} is used", held.idle.name()));
+        Lease::new(held)
+    }
+
+    /// What happens to connections is told to this log from now on, where it wants details.
+    pub fn watch(&self, log: Log) {
+        let _ = self.log.set(log);
+    }
+
+    fn tell(&self, text: impl FnOnce() -> String) {
+        if let Some(log) = self.log.get().filter(|log| log.wants_details()) {
+            log.event(&Event::Detail { text: text() });
         }
     }
 
@@ -258,6 +278,10 @@ impl Pool {
             now >= parked.expires || now.duration_since(parked.since) >= max_idle || parked.idle.is_dead()
         };
         let over: Vec<Parked> = self.state.borrow_mut().idle.extract_if(.., is_over).collect();
+        for parked in &over {
+            let why = if now >= parked.expires { "max lifetime" } else { "max idletime" };
+            self.tell(|| format!("{} is terminated due to {why}", parked.idle.name()));
+        }
         self.close_parked(over);
     }
 
@@ -347,6 +371,7 @@ impl Pool {
         let mut state = self.state.borrow_mut();
         if now >= held.expires || state.closing && state.waiters.is_empty() {
             drop(state);
+            self.tell(|| format!("{} is terminated due to max lifetime", held.idle.name()));
             held.close();
         } else if let Some(waiter) = state.waiters.pop_front() {
             drop(state);
@@ -374,6 +399,7 @@ impl Pool {
 /// Opens one connection for whoever waits first by then.
 async fn open(place: Place, opening: Opening) {
     let pool = place.pool.clone();
+    pool.tell(|| "Connection is being established".to_owned());
     let deadline = Instant::now() + Duration::from_secs(limits::CONNECT_SECONDS);
     let opened = pool.connector.connect(deadline).await;
     let adopted = opened.and_then(|authenticated| {
@@ -383,6 +409,7 @@ async fn open(place: Place, opening: Opening) {
     match adopted {
         Ok(idle) => {
             let expires = Instant::now() + pool.lifetime();
+            pool.tell(|| format!("{} is available due to connection establishment", idle.name()));
             pool.arrive(Held { place, idle, expires });
         }
         Err(error) => {
@@ -515,6 +542,7 @@ impl Lease {
             sum.requests += new.requests;
             sum.hits += new.hits;
             self.pool.statements.set(sum);
+            self.pool.tell(|| format!("{} is available due to session success", idle.name()));
             self.pool.arrive(Held { place, idle, expires });
         }
     }

@@ -25,7 +25,7 @@ use cached::Hit;
 use observed::Observed;
 use shape_cache::{Scratch, ShapeCache};
 
-use crate::auth::cache::TokenCache;
+use crate::auth::cache::{CacheCounts, TokenCache};
 use crate::auth::{Identity, authenticate};
 use crate::catalog::Catalog;
 use crate::config::{Config, OpenApiMode, TxEnd};
@@ -168,6 +168,11 @@ impl Core {
         }
     }
 
+    /// Goes over to the newest published version without waiting for a request.
+    pub fn follow(&self) {
+        drop(self.derived());
+    }
+
     /// What the stages need of the newest published version.
     fn derived(&self) -> Rc<Derived> {
         let mut derived = self.derived.borrow_mut();
@@ -200,7 +205,10 @@ impl Core {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         let tokens = http.headers.all("authorization");
-        let identity = authenticate(tokens, &config.auth, now, Some(&mut self.tokens.borrow_mut()))?;
+        let known = self.tokens.borrow().counts;
+        let identity = authenticate(tokens, &config.auth, now, Some(&mut self.tokens.borrow_mut()));
+        self.tell_lookups(known);
+        let identity = identity?;
         *caller = Some(identity.clone());
         extras.observed.clock.mark(Stage::Jwt);
         let catalog = derived.published.catalog.as_deref().ok_or(ServeError::Failure(Failure::NoCatalog))?;
@@ -249,6 +257,21 @@ impl Core {
             let target = String::from_utf8_lossy(scene.http.target);
             let request = format!("{} {target}", scene.http.method.as_str());
             self.log.event(&Event::LegacyTargetNames { changes: warning::changes(&plan.warnings), request });
+        }
+    }
+
+    /// Tells what the token cache was asked for since it counted `before`.
+    fn tell_lookups(&self, before: CacheCounts) {
+        if !self.log.wants_details() {
+            return;
+        }
+        let now = self.tokens.borrow().counts;
+        let told = [
+            ("Looked up a JWT in JWT cache", now.requests != before.requests),
+            ("Evicted entry from JWT cache", now.evictions != before.evictions),
+        ];
+        for (text, _) in told.iter().filter(|(_, happened)| *happened) {
+            self.log.event(&Event::Detail { text: (*text).to_owned() });
         }
     }
 

@@ -1,7 +1,9 @@
 //! What runs besides requests: the control plane and the threads. May be slow; never touches a core's state.
 
 pub mod acceptor;
+pub mod activation;
 pub mod admin;
+pub mod background;
 pub mod boot;
 pub mod cli;
 pub mod cluster;

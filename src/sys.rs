@@ -1,5 +1,6 @@
 //! The only unsafe code of the crate: SIMD search (each routine with a plain twin that tests compare it with) and
-//! questions to descriptors that the standard library can't ask. Nothing else may be here.
+//! questions to descriptors and threads that the standard library can't ask. Nothing else may be here.
 #![allow(unsafe_code)]
 
 pub mod fd;
+pub mod priority;

@@ -10,6 +10,10 @@ mod exposition;
 mod listening;
 #[path = "support/process.rs"]
 mod process;
+#[path = "operations/reloading.rs"]
+mod reloading;
+#[path = "operations/supervision.rs"]
+mod supervision;
 
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -361,6 +365,39 @@ fn the_log_says_what_is_asked_of_it() {
     assert!(log.contains("- anon ["), "{log}");
     assert!(log.to_lowercase().contains("select \"api\".\"item\"") || log.contains("\"api\".\"item\""), "{log}");
     assert!(log.contains("Starting Trunkline") && log.contains("API server listening on"), "{log}");
+}
+
+#[test]
+fn the_debug_level_tells_of_connections_and_tokens() {
+    let cluster = cluster();
+    let secret = "jwt-secret = \"a secret of thirty-two characters and more\"\n";
+    for (level, tells) in [("info", false), ("debug", true)] {
+        let more = format!("{ANON}{secret}log-level = \"{level}\"\ndb-pool-max-idletime = 1\ndb-pool = 1\n");
+        let mut process = Process::start(&options(&cluster, &more));
+        // {"alg":"HS256"} . {"role":"clerk"}, signed with the secret
+        let token = "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoiY2xlcmsifQ.zHNQEJ9g8lOMeEbrVP6fUxsY4CI1COIbUKaL7ZHDr1g";
+        let mut stream = BufReader::new(TcpStream::connect(process.api).unwrap());
+        stream.get_ref().set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let head = format!("GET /item?limit=1 HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {token}\r\n\r\n");
+        stream.get_mut().write_all(head.as_bytes()).unwrap();
+        assert_eq!(read_reply(&mut stream).unwrap().status, 200);
+        process.wait_until("logged", |process| said(process, "\"GET /item?limit=1 HTTP/1.1\" 200") == 1);
+        let lines = [
+            "Trying to borrow a connection from pool",
+            "Connection is being established",
+            "is available due to connection establishment",
+            "Borrowed a connection from the pool",
+            "is available due to session success",
+            "Looked up a JWT in JWT cache",
+            "is terminated due to max idletime",
+        ];
+        if tells {
+            process.wait_until("told", |process| lines.iter().all(|line| said(process, line) > 0));
+        } else {
+            assert!(lines.iter().all(|line| said(&process, line) == 0), "{}", process.log());
+        }
+        assert!(!process.log().contains(token), "no token in the log");
+    }
 }
 
 #[test]

@@ -41,13 +41,14 @@ fn rows(relations: u32) -> LoadedRows {
         let oid = (FIRST_OID + number).to_string();
         let (name, kind) = if number < tables { (format!("t{number}"), "r") } else { (format!("v{number}"), "v") };
         classes.push(row(&[&oid, SCHEMA, &name, kind, "\\N", "t", "t", "t"]));
-        for column in COLUMNS {
-            columns.push(row(&[&oid, column, "\\N", "t", "23", "f", "t", "integer", "integer", "\\N", "\\N"]));
+        for (place, column) in COLUMNS.iter().enumerate() {
+            let place = (place + 1).to_string();
+            columns.push(row(&[&oid, &place, column, "\\N", "t", "23", "f", "t", "\\N", "\\N", "\\N"]));
         }
         if number >= tables {
             continue;
         }
-        primary.push(row(&[&oid, SCHEMA, &name, "1", "id"]));
+        primary.push(row(&[&oid, SCHEMA, &name, "1", "id", "1"]));
         for step in 1..=3_u32 {
             let target = (number * 7 + step * 13) % tables;
             let (key, target_oid) = ((1_000_000 + number * 3 + step).to_string(), (FIRST_OID + target).to_string());
@@ -67,6 +68,7 @@ fn rows(relations: u32) -> LoadedRows {
                 &column,
                 "1",
                 "id",
+                "1",
             ]));
         }
     }

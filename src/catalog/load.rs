@@ -26,10 +26,14 @@ pub struct LoadSettings {
     pub server_version: u32,
 }
 
-/// One snapshot for all queries, so that their rows fit together, and no search path, so that PostgreSQL qualifies
-/// every name outside `pg_catalog`.
-pub const TRANSACTION_START: [&str; 2] =
-    ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SET LOCAL search_path = ''"];
+/// One snapshot for all queries, so that their rows fit together; no search path, so that PostgreSQL qualifies every name
+/// outside `pg_catalog`; and one process: a load must not take all of a server's processors from the requests.
+pub const TRANSACTION_START: [&str; 4] = [
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    "SET LOCAL search_path = ''",
+    "SET LOCAL max_parallel_workers_per_gather = 0",
+    "SET LOCAL jit = off",
+];
 
 /// One query of the catalog. Parameters are text and untyped: the query casts them.
 #[derive(Clone, Debug)]
@@ -171,7 +175,6 @@ pub fn build(results: &LoadedRows, settings: &LoadSettings) -> Result<Catalog, L
         role_settings: roles.settings,
         role_isolation_levels: roles.isolation_levels,
         schema_descriptions,
-        type_kinds: types.into_kinds(),
         server_version,
     })
 }

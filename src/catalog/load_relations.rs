@@ -44,13 +44,10 @@ struct Type {
 }
 
 impl Types {
-    /// A type that appeared after the types were read is text until the next load.
+    /// Rows and the database's own arrays weren't read; `to_json` is right for every type, also for one that appeared
+    /// since.
     pub fn json(&self, oid: u32) -> JsonKind {
-        self.by_oid.get(&oid).map_or(JsonKind::Text, |found| found.json)
-    }
-
-    pub fn into_kinds(self) -> HashMap<u32, JsonKind> {
-        self.by_oid.into_iter().map(|(oid, found)| (oid, found.json)).collect()
+        self.by_oid.get(&oid).map_or(JsonKind::ViaToJson, |found| found.json)
     }
 }
 
@@ -89,12 +86,17 @@ pub struct PrimaryKey {
 }
 
 pub fn primary_keys(results: &LoadedRows) -> Result<PrimaryKeys, LoadError> {
-    let mut keys = PrimaryKeys::new();
+    let mut members = Vec::new();
     for mut row in results.rows(QueryName::PrimaryKeys)? {
         let table_oid = row.oid()?;
         let table = QualifiedName::new(row.text()?, row.text()?);
-        let key = keys.entry(table_oid).or_insert_with(|| PrimaryKey { table, columns: Vec::new() });
-        key.columns.push((row.attnum()?, row.text()?.into()));
+        let column = (row.attnum()?, row.text()?.into());
+        members.push((row.place()?, table_oid, table, column));
+    }
+    members.sort_by_key(|&(place, ..)| place);
+    let mut keys = PrimaryKeys::new();
+    for (_, table_oid, table, column) in members {
+        keys.entry(table_oid).or_insert_with(|| PrimaryKey { table, columns: Vec::new() }).columns.push(column);
     }
     Ok(keys)
 }
@@ -109,13 +111,17 @@ pub fn relations(results: &LoadedRows, types: &Types, keys: &PrimaryKeys) -> Res
         let relation = relation(&mut row, keys.get(&oid))?;
         relations.insert(oid, relation);
     }
+    let mut columns: HashMap<u32, Vec<(i16, Column)>> = HashMap::with_capacity(relations.len());
     for mut row in results.rows(QueryName::Columns)? {
-        let owner = row.oid()?;
-        let column = column(&mut row, types)?;
-        if let Some(relation) = relations.get_mut(&owner) {
-            relation.column_index.insert(column.name.clone(), relation.columns.len());
-            relation.columns.push(column);
-        }
+        let (owner, number) = (row.oid()?, row.attnum()?);
+        columns.entry(owner).or_default().push((number, column(&mut row, types)?));
+    }
+    for (owner, mut columns) in columns {
+        let Some(relation) = relations.get_mut(&owner) else { continue };
+        columns.sort_by_key(|&(number, _)| number);
+        relation.columns = columns.into_iter().map(|(_, column)| column).collect();
+        let names = relation.columns.iter().enumerate();
+        relation.column_index = names.map(|(index, column)| (column.name.clone(), index)).collect();
     }
     for mut row in results.rows(QueryName::UserCode)? {
         if let Some(relation) = relations.get_mut(&row.oid()?) {
@@ -160,20 +166,20 @@ fn column(row: &mut RowReader<'_>, types: &Types) -> Result<Column, LoadError> {
     let type_oid = row.oid()?;
     let of_domain = row.boolean()?;
     let type_built_in = row.boolean()?;
-    let nominal_type = row.text()?.to_owned();
-    let bare_type = row.text()?;
+    let declared = types.by_oid.get(&type_oid);
+    let bare_type = declared.map(|found| found.base_name.as_str());
+    let nominal_type = match row.optional()? {
+        Some(name) => name.to_owned(),
+        None => bare_type.ok_or_else(|| row.refuse_last())?.to_owned(),
+    };
     let max_length = row.optional_int()?;
     let default = row.optional()?.map(str::to_owned);
-    let declared = types.by_oid.get(&type_oid);
     // A built-in type is shown without its modifier, one of the database's own as it was declared.
     let base_type = match declared {
         Some(found) if of_domain && found.base_built_in => found.base_name.clone(),
         Some(_) | None => {
-            if type_built_in && !of_domain {
-                bare_type.to_owned()
-            } else {
-                nominal_type.clone()
-            }
+            let bare = bare_type.filter(|_| type_built_in && !of_domain);
+            bare.unwrap_or(&nominal_type).to_owned()
         }
     };
     let base_oid = declared.map_or(type_oid, |found| found.base_oid);
@@ -213,8 +219,7 @@ pub fn inherit_primary_keys(relations: &mut Relations, views: &[TracedView], key
 }
 
 pub fn foreign_keys(results: &LoadedRows) -> Result<Vec<ForeignKey>, LoadError> {
-    let mut keys: Vec<ForeignKey> = Vec::new();
-    let mut last_oid = None;
+    let mut pairs = Vec::new();
     for mut row in results.rows(QueryName::ForeignKeys)? {
         let oid = row.oid()?;
         let constraint = row.text()?.into();
@@ -223,13 +228,21 @@ pub fn foreign_keys(results: &LoadedRows) -> Result<Vec<ForeignKey>, LoadError> 
         let one_to_one = row.boolean()?;
         let columns =
             KeyColumns { origin: (row.attnum()?, row.text()?.into()), target: (row.attnum()?, row.text()?.into()) };
+        let place = row.place()?;
+        pairs.push((oid, place, ForeignKey { constraint, origin, target, one_to_one, columns: vec![columns] }));
+    }
+    pairs.sort_by(|(oid, place, key), (other_oid, other_place, other)| {
+        let by_name = (key.origin.oid, &key.constraint).cmp(&(other.origin.oid, &other.constraint));
+        by_name.then_with(|| (oid, place).cmp(&(other_oid, other_place)))
+    });
+    let mut keys: Vec<ForeignKey> = Vec::new();
+    let mut last_oid = None;
+    for (oid, _, pair) in pairs {
         match keys.last_mut() {
-            Some(key) if last_oid == Some(oid) => key.columns.push(columns),
-            Some(_) | None => {
-                keys.push(ForeignKey { constraint, origin, target, one_to_one, columns: vec![columns] });
-                last_oid = Some(oid);
-            }
+            Some(key) if last_oid == Some(oid) => key.columns.extend(pair.columns),
+            Some(_) | None => keys.push(pair),
         }
+        last_oid = Some(oid);
     }
     Ok(keys)
 }

@@ -52,6 +52,11 @@ impl<'r> RowReader<'r> {
         self.text()?.parse().map_err(|_| self.refuse(column))
     }
 
+    /// The place in a list, counted from 1.
+    pub fn place(&mut self) -> Result<u32, LoadError> {
+        self.oid()
+    }
+
     pub fn optional_int(&mut self) -> Result<Option<i32>, LoadError> {
         let column = self.next;
         match self.optional()? {

@@ -83,6 +83,11 @@ impl Log {
         level_of(self.level.load(Ordering::Relaxed))
     }
 
+    /// Whether `Event::Detail` is written.
+    pub fn wants_details(&self) -> bool {
+        self.level() == LogLevel::Debug
+    }
+
     pub fn set_level(&self, level: LogLevel) {
         self.level.store(level as u8, Ordering::Relaxed);
     }

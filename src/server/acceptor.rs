@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
 use crate::limits;
@@ -50,6 +51,10 @@ pub struct CoreHandle {
 pub enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener, PathBuf),
+    /// From a service manager, which keeps it: it must not be shut down, and clients that are not accepted wait in it for
+    /// the next start. Non-blocking.
+    HandedTcp(TcpListener),
+    HandedUnix(UnixListener),
 }
 
 /// Whether another process may bind the same port beside us (`server-reuseport`).
@@ -104,27 +109,40 @@ impl Listener {
     /// The address as the log shows it: `127.0.0.1:3000` or the socket's path.
     pub fn address(&self) -> String {
         match self {
-            Self::Tcp(listener) => listener.local_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string()),
+            Self::Tcp(listener) | Self::HandedTcp(listener) => {
+                listener.local_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string())
+            }
             Self::Unix(_, path) => path.display().to_string(),
+            Self::HandedUnix(listener) => {
+                let address = listener.local_addr().ok();
+                let path = address.and_then(|address| address.as_pathname().map(|path| path.display().to_string()));
+                path.unwrap_or_else(|| "a unix socket without a name".to_owned())
+            }
         }
     }
 
-    fn fd(&self) -> RawFd {
+    fn fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Tcp(listener) => listener.as_raw_fd(),
-            Self::Unix(listener, _) => listener.as_raw_fd(),
+            Self::Tcp(listener) | Self::HandedTcp(listener) => listener.as_fd(),
+            Self::Unix(listener, _) | Self::HandedUnix(listener) => listener.as_fd(),
         }
+    }
+
+    fn is_handed(&self) -> bool {
+        matches!(self, Self::HandedTcp(_) | Self::HandedUnix(_))
     }
 
     fn accept(&self) -> io::Result<Accepted> {
         match self {
-            Self::Tcp(listener) => {
+            Self::Tcp(listener) | Self::HandedTcp(listener) => {
                 let (socket, peer) = listener.accept()?;
                 // A response is one write: waiting for more would only delay it.
                 socket.set_nodelay(true)?;
                 Ok(Accepted::Tcp(socket, peer))
             }
-            Self::Unix(listener, _) => listener.accept().map(|(socket, _)| Accepted::Unix(socket)),
+            Self::Unix(listener, _) | Self::HandedUnix(listener) => {
+                listener.accept().map(|(socket, _)| Accepted::Unix(socket))
+            }
         }
     }
 }
@@ -151,6 +169,8 @@ const IGNORE_SYN: [SockFilter; 4] = {
 pub struct Acceptor {
     listener: Arc<Listener>,
     stopping: Arc<AtomicBool>,
+    /// Closed to wake the accepting thread.
+    wake: UnixStream,
     thread: JoinHandle<()>,
 }
 
@@ -159,10 +179,11 @@ impl Acceptor {
         let listener = Arc::new(listener);
         let stopping = Arc::new(AtomicBool::new(false));
         let (accepting, stop) = (listener.clone(), stopping.clone());
+        let (wake, woken) = UnixStream::pair()?;
         let thread = thread::Builder::new()
             .name("acceptor".to_owned())
-            .spawn(move || accept_all(&accepting, &cores, &stop, &log))?;
-        Ok(Self { listener, stopping, thread })
+            .spawn(move || accept_all(&accepting, &woken, &cores, &stop, &log))?;
+        Ok(Self { listener, stopping, wake, thread })
     }
 
     /// Accepts no more; connections that the kernel had queued are refused. Removes a unix socket's file.
@@ -175,8 +196,11 @@ impl Acceptor {
             thread::sleep(Duration::from_millis(limits::HAND_OVER_MS));
         }
         self.stopping.store(true, Ordering::Release);
-        // Wakes the blocking accept with EINVAL.
-        crate::sys::fd::shutdown(self.listener.fd());
+        drop(self.wake);
+        if !self.listener.is_handed() {
+            // Wakes the blocking accept with EINVAL.
+            crate::sys::fd::shutdown(self.listener.fd().as_raw_fd());
+        }
         let _ = self.thread.join();
         if let Listener::Unix(_, path) = self.listener.as_ref() {
             let _ = fs::remove_file(path);
@@ -184,13 +208,25 @@ impl Acceptor {
     }
 }
 
-fn accept_all(listener: &Listener, cores: &[CoreHandle], stopping: &AtomicBool, log: &Log) {
+/// Waits for a client, or for `woken` to be closed.
+fn wait_for_client(listener: &Listener, woken: &UnixStream) {
+    let mut both = [PollFd::new(listener.fd(), PollFlags::POLLIN), PollFd::new(woken.as_fd(), PollFlags::POLLIN)];
+    // An interruption is a client that isn't there.
+    let _ = poll(&mut both, PollTimeout::NONE);
+}
+
+fn accept_all(listener: &Listener, woken: &UnixStream, cores: &[CoreHandle], stopping: &AtomicBool, log: &Log) {
     while !stopping.load(Ordering::Acquire) {
+        if listener.is_handed() {
+            wait_for_client(listener, woken);
+            if stopping.load(Ordering::Acquire) {
+                return;
+            }
+        }
         match listener.accept() {
             Ok(accepted) => deal(accepted, cores),
             Err(_) if stopping.load(Ordering::Acquire) => return,
-            // The client left between the kernel's accept and ours.
-            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+            Err(error) if is_no_client(&error) => {}
             Err(error) => {
                 // Out of descriptors mostly: waiting lets connections end, spinning would not.
                 log.event(&Event::AcceptFailed { error: error.to_string() });
@@ -198,6 +234,12 @@ fn accept_all(listener: &Listener, cores: &[CoreHandle], stopping: &AtomicBool, 
             }
         }
     }
+}
+
+/// There was one, and it left; or another process was faster.
+fn is_no_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
+    matches!(error.kind(), ConnectionAborted | Interrupted | WouldBlock)
 }
 
 fn deal(accepted: Accepted, cores: &[CoreHandle]) {

@@ -15,11 +15,13 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::acceptor::{self, Acceptor, CoreHandle, CoreMessage, Listener, PortSharing};
+use super::activation;
 use super::admin::Admin;
+use super::background::Background;
 use super::connector::Connector;
 use super::core_loop::{self, CorePlan, RunningCore};
 use super::listener::Listener as ReloadListener;
-use super::publish::Publisher;
+use super::publish::{Publisher, Retired};
 use super::readiness::Readiness;
 use super::reload::{self, Ask, ConfigReader, FirstTry, ReloadHandle, Reloader};
 use super::signal::{self, Asked};
@@ -28,11 +30,12 @@ use crate::catalog::dump::dump;
 use crate::config::{BindHost, Config, SocketMode};
 use crate::http::conn::ConnectionLimits;
 use crate::limits;
+use crate::observe::metric::CoreSample;
 use crate::observe::{Event, Log};
 use crate::pool::PoolSettings;
 use crate::pool::exchange::{Seat, seats};
 use crate::pool::handle::ConnectorHandle;
-use crate::rt::mailbox::mailbox;
+use crate::rt::mailbox;
 use crate::rt::{self, Driver};
 use crate::wire::target::Target;
 
@@ -70,9 +73,11 @@ fn serve(config: Config, read_config: ConfigReader, log: &Log) -> Result<ExitCod
     let running = Arc::new(OnceLock::new());
     let endpoints =
         Admin { readiness: readiness.clone(), publisher: publisher.clone(), cores: running.clone(), log: log.clone() };
-    let admin = start_admin(&config, endpoints, driver, log)?;
-    let (listener, config_changes) = mailbox();
+    let handed = activation::take().map_err(io_error("sockets of the service manager"))?;
+    let admin = start_admin(&config, handed.admin, endpoints, driver, log)?;
+    let (listener, config_changes) = mailbox::mailbox();
     let (first_sender, first) = sync_channel(1);
+    let background = Background::start().map_err(io_error("background thread"))?;
     let reloader = Reloader {
         publisher: publisher.clone(),
         readiness: readiness.clone(),
@@ -83,6 +88,8 @@ fn serve(config: Config, read_config: ConfigReader, log: &Log) -> Result<ExitCod
         listener,
         log: log.clone(),
         database_settings: RefCell::default(),
+        retired: Retired::new(background.clone()),
+        background,
     };
     let listening = ReloadListener::beside(&reloader, fatal(ends.clone()));
     listening.start(config_changes).map_err(io_error("listener thread"))?;
@@ -93,26 +100,20 @@ fn serve(config: Config, read_config: ConfigReader, log: &Log) -> Result<ExitCod
 
     let connector = Connector::start(limits::CONNECTOR_THREADS).map_err(io_error("connector"))?;
     let cores = start_cores(&config, &publisher, connector.handle(target), &reload, driver, log)?;
-    let listener = bind_api(&config)?;
-    let address = listener.address();
+    let listeners = if handed.api.is_empty() { vec![bind_api(&config)?] } else { handed.api };
     let handles: Vec<CoreHandle> = cores.iter().map(|core| core.handle.clone()).collect();
     let _ = running.set(handles.clone());
-    let acceptor = Acceptor::start(listener, handles, log.clone()).map_err(io_error("acceptor"))?;
-    log.event(&Event::Listening { address: address.clone() });
+    let acceptors =
+        listeners.into_iter().map(|listener| accept(listener, &handles, log)).collect::<Result<Vec<_>, _>>()?;
     readiness.set_live(true);
     supervisor::tell(Progress::Serving);
 
-    let end = wait_for_end(&ended, &cores, log);
-    let exit = match end {
-        End::Signal => {
-            log.event(&Event::Stopping);
-            ExitCode::SUCCESS
-        }
-        End::Fatal => ExitCode::FAILURE,
-    };
+    let exit = exit_code(&wait_for_end(&ended, &cores, log), log);
     readiness.set_live(false);
     supervisor::tell(Progress::Stopping);
-    acceptor.stop(port_sharing(&config));
+    for acceptor in acceptors {
+        acceptor.stop(port_sharing(&config));
+    }
     reload.ask(Ask::Stop);
     let dropped = drain(cores, &ended);
     if let Some(admin) = admin {
@@ -121,6 +122,23 @@ fn serve(config: Config, read_config: ConfigReader, log: &Log) -> Result<ExitCod
     }
     log.event(&Event::Stopped { dropped });
     Ok(exit)
+}
+
+fn accept(listener: Listener, cores: &[CoreHandle], log: &Log) -> Result<Acceptor, BootError> {
+    let address = listener.address();
+    let acceptor = Acceptor::start(listener, cores.to_vec(), log.clone()).map_err(io_error("acceptor"))?;
+    log.event(&Event::Listening { address });
+    Ok(acceptor)
+}
+
+fn exit_code(end: &End, log: &Log) -> ExitCode {
+    match end {
+        End::Signal => {
+            log.event(&Event::Stopping);
+            ExitCode::SUCCESS
+        }
+        End::Fatal => ExitCode::FAILURE,
+    }
 }
 
 fn say_notices(target: &Target, config: &Config, log: &Log) {
@@ -144,8 +162,11 @@ fn raise_descriptor_limit(log: &Log) {
 /// Waits for a signal or a fatal error. A core whose loop is gone (one request's panic does not end it) is fatal: its
 /// clients would wait for ever.
 fn wait_for_end(ended: &Receiver<End>, cores: &[RunningCore], log: &Log) -> End {
+    let mut watchdog = supervisor::watchdog().map(Watchdog::new);
+    let watched = Duration::from_millis(limits::CORES_WATCHED_MS);
+    let pause = watchdog.as_ref().map_or(watched, |watchdog| watchdog.pause.min(watched));
     loop {
-        match ended.recv_timeout(Duration::from_millis(limits::CORES_WATCHED_MS)) {
+        match ended.recv_timeout(pause) {
             Ok(end) => return end,
             Err(RecvTimeoutError::Disconnected) => return End::Signal,
             Err(RecvTimeoutError::Timeout) => {}
@@ -153,6 +174,33 @@ fn wait_for_end(ended: &Receiver<End>, cores: &[RunningCore], log: &Log) -> End 
         if cores.iter().any(|core| core.thread.is_finished()) {
             log.event(&Event::CoreEnded);
             return End::Fatal;
+        }
+        if let Some(watchdog) = &mut watchdog {
+            watchdog.look(cores);
+        }
+    }
+}
+
+/// Tells the supervisor that the process lives, as long as every core answers.
+struct Watchdog {
+    pause: Duration,
+    due: Vec<mailbox::Receiver<CoreSample>>,
+}
+
+impl Watchdog {
+    fn new(pause: Duration) -> Self {
+        Self { pause, due: Vec::new() }
+    }
+
+    fn look(&mut self, cores: &[RunningCore]) {
+        self.due.retain_mut(|answer| answer.try_receive().is_none());
+        if self.due.is_empty() {
+            supervisor::tell(Progress::Alive);
+            let ask = |core: &RunningCore| {
+                let (reply, answer) = mailbox::mailbox();
+                core.handle.messages.send(CoreMessage::Scrape(reply)).ok().map(|()| answer)
+            };
+            self.due = cores.iter().filter_map(ask).collect();
         }
     }
 }
@@ -323,8 +371,16 @@ struct RunningAdmin {
     core: RunningCore,
 }
 
-fn start_admin(config: &Config, admin: Admin, driver: Driver, log: &Log) -> Result<Option<RunningAdmin>, BootError> {
-    let listener = if let Some(path) = &config.admin_server_unix_socket {
+fn start_admin(
+    config: &Config,
+    handed: Option<Listener>,
+    admin: Admin,
+    driver: Driver,
+    log: &Log,
+) -> Result<Option<RunningAdmin>, BootError> {
+    let listener = if let Some(listener) = handed {
+        listener
+    } else if let Some(path) = &config.admin_server_unix_socket {
         bind_socket("admin-server-unix-socket", path, config.admin_server_unix_socket_mode)?
     } else if let Some(port) = config.admin_server_port {
         bind_port("admin-server-port", &config.admin_server_host, port, PortSharing::Exclusive)?

@@ -69,9 +69,10 @@ pub fn start(plan: CorePlan) -> io::Result<RunningCore> {
 async fn run(plan: CorePlan, inbox: Receiver<CoreMessage>, clients: Arc<AtomicUsize>) -> usize {
     let pool = Pool::new(plan.pool.clone(), plan.connector.clone());
     pool.join(plan.seat);
+    pool.watch(plan.log.clone());
     let database = Database { pool: pool.clone(), reload: plan.reload.clone() };
     let core = Rc::new(Core::new(Follower::new(plan.publisher.clone()), database, plan.log.clone()));
-    spawn_watched(&plan.log, tend_pool(pool.clone()));
+    spawn_watched(&plan.log, tend(core.clone(), pool.clone()));
     let cut = serve_clients(core, inbox, clients, plan.limits, plan.log).await;
     pool.close_all();
     cut
@@ -131,11 +132,13 @@ async fn serve_clients<S: Service + Sampled + 'static>(
     cut
 }
 
-/// Evicts idle and old connections about once a second.
-async fn tend_pool(pool: Rc<Pool>) {
+/// About once a second: evicts idle and old connections, and lets go of what was published before, which a core without
+/// requests would keep.
+async fn tend(core: Rc<Core>, pool: Rc<Pool>) {
     loop {
         rt::sleep(Duration::from_secs(1)).await;
         pool.tick();
+        core.follow();
     }
 }
 

@@ -1,10 +1,13 @@
 //! What the control plane publishes and the cores read: whole immutable values behind one pointer.
-//! Invariant: no field of a published value ever changes; a core picks the newest up once per request.
+//! Invariants: no field of a published value ever changes; a core picks the newest up once per request; the last reference
+//! to a value is never a core's (`Retired`), so that taking a large catalog apart is no request's latency.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::background::Background;
 use crate::catalog::Catalog;
 use crate::config::Config;
 
@@ -34,12 +37,42 @@ impl Publisher {
         self.0.load_full()
     }
 
-    /// Publishes what `change` makes of the current value. Only the reload thread calls it, so nothing is lost.
-    pub fn publish(&self, change: impl FnOnce(&Published) -> Published) {
-        let current = self.0.load();
-        let mut next = change(&current);
-        next.version = current.version + 1;
-        self.0.store(Arc::new(next));
+    /// Publishes what `change` makes of the current value; what it was goes to `retired`. Only the reload thread calls it,
+    /// so nothing is lost.
+    pub fn publish(&self, retired: &Retired, change: impl FnOnce(&Published) -> Published) {
+        let next = {
+            let current = self.0.load();
+            Published { version: current.version + 1, ..change(&current) }
+        };
+        retired.published.borrow_mut().push(self.0.swap(Arc::new(next)));
+        retired.sweep();
+    }
+}
+
+/// Values that were replaced and that a core may still read: held here until no core does, then taken apart in the
+/// background.
+#[derive(Debug)]
+pub struct Retired {
+    published: RefCell<Vec<Arc<Published>>>,
+    background: Background,
+}
+
+impl Retired {
+    pub fn new(background: Background) -> Self {
+        Self { published: RefCell::default(), background }
+    }
+
+    /// Lets go of what nobody reads any more. Whoever still does had it before it was replaced: nobody can come anew.
+    pub fn sweep(&self) {
+        let unread = |published: &mut Arc<Published>| Arc::strong_count(published) == 1;
+        let swept: Vec<_> = self.published.borrow_mut().extract_if(.., unread).collect();
+        if !swept.is_empty() {
+            self.background.drop(swept);
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.published.borrow().is_empty()
     }
 }
 
@@ -59,5 +92,34 @@ impl Follower {
 
     pub fn snapshot(&self) -> Arc<Published> {
         self.0.current()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::source::tests::Given;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn the_last_reference_is_dropped_by_the_sweep_and_not_by_a_core() {
+        let config = Config::load(&Given::default(), None, &[], None).unwrap();
+        let (publisher, retired) = (Publisher::new(config), Retired::new(Background::start().unwrap()));
+        let core = Follower::new(publisher.clone());
+        let seen = core.snapshot();
+        let old = Arc::downgrade(&seen);
+        publisher.publish(&retired, Published::clone);
+        assert!(!core.is_current(&seen) && core.snapshot().version == 1);
+        retired.sweep();
+        assert!(!retired.is_empty(), "a core still reads it");
+        drop(seen);
+        assert!(old.upgrade().is_some(), "the core's was not the last");
+        retired.sweep();
+        assert!(retired.is_empty());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while old.strong_count() > 0 {
+            assert!(Instant::now() < deadline, "it is still there");
+            std::thread::yield_now();
+        }
     }
 }

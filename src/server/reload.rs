@@ -10,11 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use super::background::Background;
 use super::listener::{ConfigChanged, ListenerHandle};
-use super::publish::{Published, Publisher};
+use super::publish::{Published, Publisher, Retired};
 use super::readiness::{CacheState, Readiness};
-use super::survey::{self, Survey};
-use crate::catalog::load::{self, LoadError};
+use super::supervisor::{self, Progress};
+use super::survey::{self, Pace, Survey};
+use crate::catalog::load::{self, LoadError, LoadSettings, LoadedRows};
 use crate::catalog::{Catalog, Generation};
 use crate::config::Config;
 use crate::error::ApiError;
@@ -79,6 +81,9 @@ pub struct Reloader {
     pub log: Log,
     /// What the database held when it was last asked, so that a reload of the file alone does not forget it.
     pub database_settings: RefCell<Vec<(String, String)>>,
+    /// What was published before and may still be read.
+    pub retired: Retired,
+    pub background: Background,
 }
 
 /// A bounded queue of asks and its two ends.
@@ -136,17 +141,37 @@ impl Reloader {
                 Waited::Asked => continue,
                 Waited::Elapsed => {}
             }
-            match asks.recv() {
-                Ok(Ask::Stop) | Err(_) => return,
-                Ok(Ask::SchemaCache | Ask::Config | Ask::ConnectionLost) => self.reload_config_if_due(),
+            match self.next_ask(asks) {
+                None | Some(Ask::Stop) => return,
+                Some(Ask::SchemaCache | Ask::Config | Ask::ConnectionLost) => self.reload_config_if_due(),
             }
         }
+    }
+
+    /// The next ask, and meanwhile whatever the cores have left of older versions is taken apart. `None`: the process ends.
+    fn next_ask(&self, asks: &Receiver<Ask>) -> Option<Ask> {
+        while !self.retired.is_empty() {
+            match asks.recv_timeout(Duration::from_millis(limits::RETIRED_SWEPT_MS)) {
+                Ok(ask) => return Some(ask),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => self.retired.sweep(),
+            }
+        }
+        asks.recv().ok()
     }
 
     fn load_until_it_works(&self, generation: Generation, asks: &Receiver<Ask>, tell: &dyn Fn(FirstTry)) -> Attempt {
         let mut delay_seconds = 1;
         loop {
-            match self.load(generation) {
+            let reloading = generation > Generation(1);
+            if reloading {
+                supervisor::tell(Progress::Reloading);
+            }
+            let loaded = self.load(generation);
+            if reloading {
+                supervisor::tell(Progress::Reloaded);
+            }
+            match loaded {
                 Ok(()) => return Attempt::Loaded,
                 Err(LoadFailure::Connect(error)) if self.is_final(&error) => {
                     self.log.event(&Event::FatalDatabaseError { error: error.to_string() });
@@ -166,7 +191,8 @@ impl Reloader {
             self.readiness.set_cache(CacheState::Pending);
             tell(FirstTry::Retrying);
             self.log.event(&Event::Reconnecting { seconds: delay_seconds });
-            self.publisher.publish(|current| Published { retry_after_seconds: delay_seconds, ..current.clone() });
+            self.publisher
+                .publish(&self.retired, |current| Published { retry_after_seconds: delay_seconds, ..current.clone() });
             if self.wait(asks, Duration::from_secs(u64::from(delay_seconds))) == Waited::Stop {
                 return Attempt::Stopped;
             }
@@ -204,7 +230,10 @@ impl Reloader {
         let version = version.map_or_else(String::new, |(_, version)| version.clone());
         self.log.event(&Event::Connected { server: format!("PostgreSQL {version}") });
         let config = self.publisher.current().config.clone();
-        let survey = rt::run(self.driver, survey::run(authenticated, &config, |settings| self.merged(settings)));
+        let survey = rt::run(
+            self.driver,
+            survey::run(authenticated, &config, pace(generation), |settings| self.merged(settings)),
+        );
         let Survey { config, settings, rows } = match survey {
             Ok(Ok(survey)) => survey,
             Ok(Err(error)) => return Err(LoadFailure::Query(error.to_string())),
@@ -213,11 +242,11 @@ impl Reloader {
         let query_time = started.elapsed();
         self.log.event(&Event::SchemaCacheQueried { milliseconds: milliseconds(started) });
         let building = Instant::now();
-        let mut catalog = load::build(&rows, &settings).map_err(LoadFailure::Build)?;
+        let mut catalog = self.build(generation, rows, settings).map_err(LoadFailure::Build)?;
         catalog.generation = generation;
         let summary = summary(&catalog);
         let catalog = Some(Arc::new(catalog));
-        self.publisher.publish(|current| Published {
+        self.publisher.publish(&self.retired, |current| Published {
             config: config.unwrap_or_else(|| current.config.clone()),
             catalog,
             retry_after_seconds: 0,
@@ -228,6 +257,20 @@ impl Reloader {
         self.readiness.count_load(query_time);
         self.log.event(&Event::SchemaCacheLoaded { milliseconds: milliseconds(building), summary });
         Ok(())
+    }
+
+    /// The first catalog is waited for, the others are not.
+    fn build(&self, generation: Generation, rows: LoadedRows, settings: LoadSettings) -> Result<Catalog, LoadError> {
+        match pace(generation) {
+            Pace::AtOnce => load::build(&rows, &settings),
+            Pace::BesideRequests => {
+                let rows = Arc::new(rows);
+                let given = rows.clone();
+                let built = self.background.make(move || load::build(&given, &settings));
+                self.background.drop(rows);
+                built
+            }
+        }
     }
 
     /// The configuration with the database's settings in it; `None` where it is wrong, and then the old one stays.
@@ -270,7 +313,7 @@ impl Reloader {
                     self.log.event(&Event::ConfigReloaded);
                 }
                 let config = Arc::new(config);
-                self.publisher.publish(|current| Published { config, ..current.clone() });
+                self.publisher.publish(&self.retired, |current| Published { config, ..current.clone() });
                 let _ = self.listener.send(ConfigChanged);
             }
             Err(error) if !self.publisher.current().config.db_config => {
@@ -315,9 +358,15 @@ pub fn load_once(
 ) -> Result<Catalog, String> {
     let deadline = Instant::now() + Duration::from_secs(limits::CONNECT_SECONDS);
     let authenticated = connect(target, deadline).map_err(|error| error.to_string())?;
-    let survey = rt::run(driver, survey::run(authenticated, config, merge)).map_err(|error| error.to_string())?;
+    let survey =
+        rt::run(driver, survey::run(authenticated, config, Pace::AtOnce, merge)).map_err(|error| error.to_string())?;
     let Survey { settings, rows, .. } = survey.map_err(|error| error.to_string())?;
     load::build(&rows, &settings).map_err(|error| error.message())
+}
+
+/// The first catalog is waited for, the others are not.
+fn pace(generation: Generation) -> Pace {
+    if generation == Generation(1) { Pace::AtOnce } else { Pace::BesideRequests }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -360,6 +409,7 @@ mod tests {
         };
         let (log, _) = Log::start(crate::config::LogLevel::Crit).unwrap();
         let (listener, _) = crate::rt::mailbox::mailbox();
+        let background = Background::start().unwrap();
         let reloader = Reloader {
             publisher: Publisher::new(load(0, &[]).unwrap()),
             readiness: Arc::default(),
@@ -370,6 +420,8 @@ mod tests {
             listener,
             log,
             database_settings: RefCell::default(),
+            retired: Retired::new(background.clone()),
+            background,
         };
         (reloader, receiver, read)
     }

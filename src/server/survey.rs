@@ -1,10 +1,12 @@
 //! Asks one connection everything that a load needs: the configuration kept in the database, then the catalog's
 //! queries, in one transaction each, so that the catalog's rows fit together.
+//! Limits: `limits::RELOAD_PAUSE_MS` beside requests.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::catalog::database_settings;
 use crate::catalog::load::{self, CatalogQuery, LoadSettings, LoadedRows};
@@ -12,9 +14,10 @@ use crate::config::Config;
 use crate::config::source::IN_DATABASE;
 use crate::sql::setup::call_text;
 use crate::wire::WireError;
-use crate::wire::conn::{Answer, Idle};
+use crate::wire::conn::{Answer, Busy, Idle};
 use crate::wire::connect::Authenticated;
 use crate::wire::db_error::DbError;
+use crate::{limits, rt};
 
 /// What was found.
 #[derive(Debug)]
@@ -54,10 +57,20 @@ impl From<io::Error> for SurveyError {
     }
 }
 
+/// How fast the rows are read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pace {
+    AtOnce,
+    /// With a pause after every `limits::WIRE_READ_BYTES`. PostgreSQL makes no more rows while its socket is full, so its
+    /// processors stay free for requests most of the time.
+    BesideRequests,
+}
+
 /// Runs the whole survey and takes leave of the server.
 pub async fn run(
     authenticated: Authenticated,
     config: &Config,
+    pace: Pace,
     merge: impl FnOnce(&[(String, String)]) -> Option<Arc<Config>>,
 ) -> Result<Survey, SurveyError> {
     let mut idle = Idle::adopt(authenticated)?;
@@ -77,7 +90,7 @@ pub async fn run(
         server_version: server_version(idle.parameter("server_version")),
     };
     let queries = load::queries(&settings);
-    let (idle, results) = ask(idle, &["begin isolation level repeatable read read only", EMPTY_PATH], &queries).await?;
+    let (idle, results) = ask(idle, &load::TRANSACTION_START, &queries, pace).await?;
     let mut rows = LoadedRows::default();
     for (query, result) in queries.iter().zip(results) {
         rows.add(query.name, result);
@@ -93,9 +106,6 @@ pub async fn settings(authenticated: Authenticated, config: &Config) -> Result<V
     Ok(pairs)
 }
 
-/// PostgreSQL then qualifies every name outside `pg_catalog`.
-const EMPTY_PATH: &str = "set local search_path = ''";
-
 async fn database_configuration(idle: Idle, config: &Config) -> Result<(Idle, Vec<(String, String)>), SurveyError> {
     let call = config.db_pre_config.as_ref();
     let call =
@@ -103,7 +113,7 @@ async fn database_configuration(idle: Idle, config: &Config) -> Result<(Idle, Ve
     let mut before = vec!["begin"];
     before.extend(call.as_deref());
     let queries = [database_settings::role_query(IN_DATABASE), database_settings::session_query(IN_DATABASE)];
-    let (idle, mut results) = ask(idle, &before, &queries).await?;
+    let (idle, mut results) = ask(idle, &before, &queries, Pace::AtOnce).await?;
     let session = results.pop().unwrap_or_default();
     let role = results.pop().unwrap_or_default();
     let pairs = database_settings::read(&role, if call.is_some() { &session } else { &[] })
@@ -123,26 +133,60 @@ fn server_version(text: Option<&str>) -> u32 {
 
 type Rows = Vec<Vec<Option<String>>>;
 
-/// One transaction: `before`, then the queries, then COMMIT, all in one flush. Rows of the queries, in their order.
-async fn ask(idle: Idle, before: &[&str], queries: &[CatalogQuery]) -> Result<(Idle, Vec<Rows>), SurveyError> {
+/// One transaction: `before`, then the queries, then COMMIT. All in one flush, or beside requests one query after the other
+/// with pauses. Rows of the queries, in their order.
+async fn ask(
+    idle: Idle,
+    before: &[&str],
+    queries: &[CatalogQuery],
+    pace: Pace,
+) -> Result<(Idle, Vec<Rows>), SurveyError> {
     let mut busy = idle.begin();
-    for text in before {
-        busy.execute_unnamed(text, []);
+    let mut results = Vec::with_capacity(queries.len());
+    let flush_len = match pace {
+        Pace::AtOnce => queries.len().max(1),
+        Pace::BesideRequests => 1,
+    };
+    let mut before = before;
+    for flush in queries.chunks(flush_len) {
+        for text in before {
+            busy.execute_unnamed(text, []);
+        }
+        for query in flush {
+            busy.execute_unnamed(query.text, query.params.iter().map(|param| Some(param.as_bytes())));
+        }
+        if results.len() + flush.len() == queries.len() {
+            busy.execute_unnamed("commit", []);
+        }
+        busy.sync();
+        busy.send().await?;
+        results.extend(rows_of(&mut busy, before.len(), flush.len(), pace).await?);
+        before = &[];
+        if pace == Pace::BesideRequests {
+            rt::sleep(Duration::from_millis(limits::RELOAD_PAUSE_MS)).await;
+        }
     }
-    for query in queries {
-        busy.execute_unnamed(query.text, query.params.iter().map(|param| Some(param.as_bytes())));
-    }
-    busy.execute_unnamed("commit", []);
-    busy.sync();
-    busy.send().await?;
-    let mut results: Vec<Rows> = vec![Vec::new(); queries.len()];
-    let (mut current, mut failure) = (0, None);
+    Ok((busy.finish().await?, results))
+}
+
+/// Reads one flush: the rows of `count` queries, which come after `skipped` other statements. After an error the
+/// transaction is lost, and the connection closes with `busy`.
+async fn rows_of(busy: &mut Busy, skipped: usize, count: usize, pace: Pace) -> Result<Vec<Rows>, SurveyError> {
+    let mut results: Vec<Rows> = vec![Vec::new(); count];
+    let (mut current, mut failure, mut unpaused_bytes) = (0, None, 0);
     loop {
         match busy.answer()? {
-            None => busy.more().await?,
+            None => {
+                if pace == Pace::BesideRequests && unpaused_bytes >= limits::WIRE_READ_BYTES {
+                    unpaused_bytes = 0;
+                    rt::sleep(Duration::from_millis(limits::RELOAD_PAUSE_MS)).await;
+                }
+                busy.more().await?;
+            }
             Some(Answer::Bound { statement, .. }) => current = statement,
             Some(Answer::Row(row)) => {
-                if let Some(rows) = current.checked_sub(before.len()).and_then(|index| results.get_mut(index)) {
+                unpaused_bytes += row.fields().flatten().map(<[u8]>::len).sum::<usize>();
+                if let Some(rows) = current.checked_sub(skipped).and_then(|index| results.get_mut(index)) {
                     let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
                     rows.push(row.fields().map(|field| field.map(text)).collect());
                 }
@@ -153,9 +197,8 @@ async fn ask(idle: Idle, before: &[&str], queries: &[CatalogQuery]) -> Result<(I
         }
     }
     match failure {
-        // An open transaction can't be handed on; the connection closes with `busy`.
         Some(error) => Err(SurveyError::Database(Box::new(error))),
-        None => Ok((busy.finish().await?, results)),
+        None => Ok(results),
     }
 }
 

@@ -142,6 +142,11 @@ impl Idle {
         self.0.answers.prepared.len()
     }
 
+    /// What the log calls it: by the process that serves it.
+    pub fn name(&self) -> String {
+        format!("Connection {}", self.key().process_id)
+    }
+
     pub fn begin(self) -> Busy {
         Busy(self.0)
     }

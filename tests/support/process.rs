@@ -4,8 +4,10 @@
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,6 +34,8 @@ pub struct Options {
     pub descriptors_max: Option<u64>,
     /// Output goes into a pipe that nobody reads instead of the log.
     pub unread_output: bool,
+    /// Handed over as a service manager does it: descriptor 3.
+    pub handed: Option<Arc<OwnedFd>>,
 }
 
 pub struct Process {
@@ -60,20 +64,23 @@ impl Process {
         fs::write(&config_file, format!("{preamble}{}\n", options.config)).unwrap();
         let log = File::create(folder.join("log")).unwrap();
         let binary = env!("CARGO_BIN_EXE_trunkline");
-        let mut command = match options.descriptors_max {
-            Some(max) => {
-                let mut shell = Command::new("sh");
-                shell.arg("-c").arg(format!("ulimit -n {max}; exec \"$0\" \"$1\"")).arg(binary);
-                shell
-            }
-            None => Command::new(binary),
+        let through_shell = |before: String| {
+            let mut shell = Command::new("sh");
+            shell.arg("-c").arg(format!("{before} exec \"$0\" \"$1\"")).arg(binary);
+            shell
+        };
+        let mut command = match (options.descriptors_max, &options.handed) {
+            (Some(max), _) => through_shell(format!("ulimit -n {max};")),
+            (None, Some(_)) => through_shell("exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1".to_owned()),
+            (None, None) => Command::new(binary),
         };
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("PG")) {
                 command.env_remove(name);
             }
         }
-        command.arg(&config_file).stdin(Stdio::null());
+        let stdin = options.handed.as_ref().map_or_else(Stdio::null, |fd| Stdio::from(fd.try_clone().unwrap()));
+        command.arg(&config_file).stdin(stdin);
         if options.unread_output {
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
         } else {

@@ -1,4 +1,4 @@
--- Foreign keys of all schemas, one row for each pair of columns; those that partitions inherit are left out.
+-- Foreign keys of all schemas, one row for each pair of columns, in no order; those that partitions inherit are left out.
 -- Where the columns are exactly those of a primary key or a unique constraint, a row has one partner at most.
 SELECT
   k.oid,
@@ -17,7 +17,8 @@ SELECT
   a.attnum AS column_number,
   a.attname AS column_name,
   b.attnum AS target_column_number,
-  b.attname AS target_column_name
+  b.attname AS target_column_name,
+  pair.place
 FROM pg_constraint k
 JOIN pg_class t ON t.oid = k.conrelid
 JOIN pg_namespace tn ON tn.oid = t.relnamespace
@@ -27,5 +28,4 @@ CROSS JOIN LATERAL unnest(k.conkey, k.confkey) WITH ORDINALITY AS pair (attnum, 
 JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = pair.attnum
 JOIN pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = pair.target_attnum
 WHERE k.contype = 'f'
-  AND k.conparentid = 0
-ORDER BY k.conrelid, k.conname, k.oid, pair.place;
+  AND k.conparentid = 0;

@@ -1,4 +1,4 @@
--- Relations of the exposed schemas; partitions are reached through their parent.
+-- Relations of the exposed schemas, in no order; partitions are reached through their parent.
 -- What a relation can take: tables everything, views and foreign tables what their rules, triggers or wrapper allow
 -- (a bit for each command: 4 UPDATE, 8 INSERT, 16 DELETE), materialized views nothing.
 SELECT
@@ -23,5 +23,4 @@ CROSS JOIN LATERAL (
 ) AS taken
 WHERE n.nspname = ANY ($1::text[])
   AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
-  AND NOT c.relispartition
-ORDER BY n.nspname, c.relname;
+  AND NOT c.relispartition;

@@ -1,5 +1,6 @@
--- Every type with its base type under all domains, and how to_json treats that base:
+-- Types with their base type under all domains, and how to_json treats that base:
 -- arrays and rows are taken apart; a type made after initdb may bring a function that casts it to json.
+-- Rows, and the database's own arrays, are left out (every relation brings one of each): what isn't here is for to_json.
 WITH RECURSIVE
 descent (type, step) AS (
   SELECT t.oid, t.typbasetype
@@ -14,7 +15,8 @@ descent (type, step) AS (
 based (type, base) AS (
   SELECT t.oid, t.oid
   FROM pg_type t
-  WHERE t.typtype <> 'd'
+  WHERE t.typtype NOT IN ('c', 'd')
+    AND (t.oid < 16384 OR t.typcategory <> 'A')
   UNION ALL
   SELECT d.type, d.step
   FROM descent d
