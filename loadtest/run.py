@@ -21,6 +21,7 @@ import threading
 import time
 
 import measure
+from reloads import Reloads, reloads_report
 from server import Server, token
 from shop import HERE, Refused, Shop
 
@@ -51,13 +52,14 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     say("loading the sample shop ...")
     with Shop() as shop:
-        servers = []
+        servers, rounds = [], None
         try:
             for name, program in wanted.items():
                 servers.append(Server(name, program, shop, options.pool))
-            results = Rounds(options, shop, servers).run(scenarios)
+            rounds = Rounds(options, shop, servers)
+            results = rounds.run(scenarios)
         finally:
-            for server in servers:
+            for server in servers + (rounds.reloads.servers if rounds else []):
                 server.stop()
     report(results, scenarios)
     if options.json:
@@ -162,6 +164,7 @@ class Rounds:
         self.options = options
         self.shop = shop
         self.servers = servers
+        self.reloads = Reloads(options, shop)
         self.pgbench = "pgbench" not in options.without.split(",")
         self.results = {"machine": machine(), "options": vars(options), "start": {}, "scenarios": {}, "twins": {}}
         self.results.update({"open_loop": {}, "rss_mb_by_round": {}})
@@ -221,7 +224,8 @@ class Rounds:
             if refusal:
                 return {"not_served": refusal}
             kind = scenario.get("kind", "load")
-            return {"load": self.load, "slow_reader": self.slow_reader, "idle": self.idle}[kind](server, scenario, seed)
+            kinds = {"load": self.load, "slow_reader": self.slow_reader, "idle": self.idle, "reload": self.reload}
+            return kinds[kind](server, scenario, seed)
         except (OSError, Refused) as error:
             return {"not_served": str(error) or type(error).__name__}
 
@@ -233,7 +237,7 @@ class Rounds:
 
     def refusal(self, server, scenario):
         """Why the scenario can't be measured: the answer isn't the one expected."""
-        if scenario.get("kind") == "slow_reader":
+        if scenario.get("kind") in ("slow_reader", "reload"):
             return None
         path = scenario["path"].replace("{n}", "7")
         status, body = server.ask(scenario["method"], path, every_header(scenario)[0], body_bytes(scenario))
@@ -272,6 +276,9 @@ class Rounds:
             "rss_mb": rss / 1024,
             "rss_growth_mb": max(0, peak - rss_before) / 1024,
         }
+
+    def reload(self, server, scenario, seed):
+        return self.reloads.measure(server.name, programs(self.options)[server.name], scenario, seed)
 
     def slow_reader(self, server, scenario, _seed):
         pid = server.process.pid
@@ -347,7 +354,8 @@ def medians(measurements):
     served = [measurement for measurement in measurements if "not_served" not in measurement]
     if len(served) < len(measurements):
         return {"not_served": next(one["not_served"] for one in measurements if "not_served" in one)}
-    typical = {key: statistics.median(one[key] for one in served) for key in (served[0] if served else {})}
+    numbers = [key for key, value in (served[0] if served else {}).items() if isinstance(value, (int, float))]
+    typical = {key: statistics.median(one[key] for one in served) for key in numbers}
     if "errors" in typical:
         typical["errors"] = sum(one["errors"] for one in served)
     return typical
@@ -374,6 +382,11 @@ def report(results, scenarios):
                 print(f"{'':14} Trunkline reaches {rates['trunkline'] / rates[other]:.2f} of {other}")
 
 
+    for scenario in scenarios:
+        if scenario.get("kind") == "reload":
+            for server, rows in results["scenarios"].get(scenario["name"], {}).items():
+                for text in reloads_report(rows):
+                    print(f"{scenario['name']} on {server}: {text}")
     for name, by_server in results["open_loop"].items():
         for server, seen in by_server.items():
             shares = f"p99 is {seen['p99_ms'] / max(seen['p50_ms'], 0.001):.1f} × p50 (goal ≤ 3)"
@@ -391,7 +404,7 @@ def line(scenario, name, typical, note):
 
 
 def goal(scenario):
-    words = {"cpu_us": "≤ {} µs", "times_postgrest": "≥ {} × PostgREST", "rss_growth_mb": "+ ≤ {} MB", "rss_mb": "≤ {} MB"}
+    words = {"p99_times_quiet": "p99 ≤ {} × without reloads", "cpu_us": "≤ {} µs", "times_postgrest": "≥ {} × PostgREST", "rss_growth_mb": "+ ≤ {} MB", "rss_mb": "≤ {} MB"}
     return ", ".join(words[key].format(value) for key, value in scenario["goal"].items())
 
 

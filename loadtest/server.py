@@ -26,18 +26,18 @@ def token(number):
 class Server:
     """One running server; `start_ms` is the time to the first answer that says ready."""
 
-    def __init__(self, name, program, shop, pool):
+    def __init__(self, name, program, shop, pool, database="shop", schemas="shop, bulk"):
         self.name = name
         self.port = free_port()
         self.admin_port = None
-        self.log_path = os.path.join(shop.directory, name + ".log")
+        self.log_path = os.path.join(shop.directory, f"{name}-{database}.log")
         if name == "ceiling":
             command = [program, str(self.port), shop.socket, "postgres", "shop", str(pool)]
         else:
             self.admin_port = free_port()
-            config = os.path.join(shop.directory, name + ".conf")
+            config = os.path.join(shop.directory, f"{name}-{database}.conf")
             with open(config, "w") as file:
-                for option, value in self._config(shop, pool).items():
+                for option, value in self._config(shop, pool, database, schemas).items():
                     file.write(f"{option} = {json.dumps(value)}\n")
             # A program, or a whole command in which `{config}` stands for the configuration's path.
             command = [word.replace("{config}", config) for word in shlex.split(program)]
@@ -53,10 +53,10 @@ class Server:
             raise
         self.start_ms = (time.monotonic() - started) * 1000
 
-    def _config(self, shop, pool):
+    def _config(self, shop, pool, database, schemas):
         return {
-            "db-uri": shop.uri,
-            "db-schemas": "shop, bulk",
+            "db-uri": shop.uri(database),
+            "db-schemas": schemas,
             "db-anon-role": "anon",
             "db-pool": pool,
             "db-config": False,

@@ -111,12 +111,12 @@ class Shop:
     def socket(self):
         return os.path.join(self.directory, f".s.PGSQL.{self.port}")
 
-    @property
-    def uri(self):
-        return f"postgresql://authenticator@/shop?host={self.directory}&port={self.port}"
+    def uri(self, database="shop"):
+        return f"postgresql://authenticator@/{database}?host={self.directory}&port={self.port}"
 
-    def psql(self, sql=None, file=None, database="shop"):
+    def psql(self, sql=None, file=None, database="shop", variables=()):
         what = ["-c", sql] if sql else ["-f", file]
+        what += [word for variable in variables for word in ("-v", variable)]
         command = [self.bin + "/psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *self.where(), "-U", "postgres", "-d", database]
         done = subprocess.run(command + what, capture_output=True, text=True)
         if done.returncode:
