@@ -25,7 +25,7 @@ help:
 	@echo 'make loadtest  requests per second and CPU per request, by scenario'
 	@echo 'make soak      identities mixed for ISOLATION_SECONDS, then the load for hours, watching memory (SOAK_SECONDS)'
 	@echo 'make fuzz      every fuzz target for FUZZ_SECONDS'
-	@echo 'make dist      the archive to hand out, in dist/'
+	@echo 'make dist      the archive to hand out, in dist/; the binary in it is static, which is proved in an empty root directory'
 
 demo:
 	scripts/setup-postgres
@@ -73,6 +73,8 @@ STATIC_TARGET = $(shell uname -m)-unknown-linux-gnu
 
 dist:
 	RUSTFLAGS='$(STATIC)' $(CARGO) build --release --locked --bin trunkline --target $(STATIC_TARGET)
+	scripts/setup-postgres
+	scripts/prove-static $(TARGET)/$(STATIC_TARGET)/release/trunkline
 	rm -rf dist/$(DIST)
 	mkdir -p dist/$(DIST)
 	cp $(TARGET)/$(STATIC_TARGET)/release/trunkline README.md CHANGELOG.md LICENSE dist/$(DIST)/
