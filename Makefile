@@ -57,6 +57,7 @@ bench:
 loadtest: build build-bench
 	scripts/setup-postgres
 	scripts/setup-wrk
+	scripts/setup-proxies haproxy
 	$(LOADTEST) $(if $(AGAINST),--against '$(AGAINST)') $(if $(ONLY),--only $(ONLY))
 
 soak: build build-bench

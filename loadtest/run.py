@@ -21,6 +21,7 @@ import threading
 import time
 
 import measure
+from proxy import Haproxy
 from reloads import Reloads, reloads_report
 from server import Server, token
 from shop import HERE, Refused, Shop
@@ -225,6 +226,7 @@ class Rounds:
                 return {"not_served": refusal}
             kind = scenario.get("kind", "load")
             kinds = {"load": self.load, "slow_reader": self.slow_reader, "idle": self.idle, "reload": self.reload}
+            kinds["haproxy"] = self.haproxy
             return kinds[kind](server, scenario, seed)
         except (OSError, Refused) as error:
             return {"not_served": str(error) or type(error).__name__}
@@ -280,6 +282,40 @@ class Rounds:
     def reload(self, server, scenario, seed):
         return self.reloads.measure(server.name, programs(self.options)[server.name], scenario, seed)
 
+    def haproxy(self, server, scenario, seed):
+        """Two instances behind HAProxy. One of them is stopped and started again while requests come: none may fail."""
+        pair = [Server(f"{server.name}-{word}", server.program, self.shop, server.pool) for word in ("one", "two")]
+        try:
+            with Haproxy(pair, self.shop.directory) as proxy:
+                messages = [message(scenario, proxy.port, headers) for headers in every_header(scenario)]
+                drive = lambda seconds: measure.wrk(
+                    messages, proxy.port, seconds, self.options.connections, scenario.get("n_max", 1), seed
+                )
+                drive(1)
+                before, proxy_before = [measure.process_cpu_us(one.process.pid) for one in pair], proxy.cpu_us()
+                calm = drive(self.options.seconds)
+                spent = sum(measure.process_cpu_us(one.process.pid) - then for one, then in zip(pair, before))
+                proxy_us = proxy.cpu_us() - proxy_before
+                kept = proxy.kept_share()
+                upgrades = threading.Thread(target=upgrade, args=(pair, self.options.seconds))
+                upgrades.start()
+                stormy = drive(self.options.seconds)
+                upgrades.join()
+        finally:
+            for one in pair:
+                one.stop()
+        failed = sum(ran["refused"] + ran["broken"] for ran in (calm, stormy))
+        count = max(calm["requests"], 1)
+        say(f"  HAProxy: {proxy_us / count:.1f} µs a request, {kept:.1%} of the requests over a kept connection")
+        return {
+            "requests_per_second": calm["requests"] * 1e6 / calm["us"],
+            "server_us": spent / count,
+            "p50_ms": calm["p50_us"] / 1000,
+            "p99_ms": calm["p99_us"] / 1000,
+            # A pool of connections that is opened anew for each request is a mistake of the set-up.
+            "errors": failed + (0 if kept > 0.9 else 1),
+        }
+
     def slow_reader(self, server, scenario, _seed):
         pid = server.process.pid
         rss_before, _ = measure.memory_kb(pid)
@@ -314,6 +350,15 @@ class Rounds:
         wrong = scenario["connections"] - answered + (0 if served else 1)
         memory = {"rss_mb": rss / 1024, "rss_growth_mb": max(0, rss - rss_before) / 1024}
         return {**memory, "errors": wrong, "p50_ms": beside_ms}
+
+
+def upgrade(pair, seconds):
+    """Ends each instance with SIGTERM and starts it again, spread over the time."""
+    for server in pair:
+        time.sleep(seconds / 5)
+        server.stop()
+        time.sleep(seconds / 5)
+        server.start()
 
 
 def client(arguments):
@@ -404,7 +449,7 @@ def line(scenario, name, typical, note):
 
 
 def goal(scenario):
-    words = {"p99_times_quiet": "p99 ≤ {} × without reloads", "cpu_us": "≤ {} µs", "times_postgrest": "≥ {} × PostgREST", "rss_growth_mb": "+ ≤ {} MB", "rss_mb": "≤ {} MB"}
+    words = {"p99_times_quiet": "p99 ≤ {} × without reloads", "cpu_us": "≤ {} µs", "times_postgrest": "≥ {} × PostgREST", "rss_growth_mb": "+ ≤ {} MB", "rss_mb": "≤ {} MB", "errors": "{} errors"}
     return ", ".join(words[key].format(value) for key, value in scenario["goal"].items())
 
 

@@ -28,6 +28,7 @@ class Server:
 
     def __init__(self, name, program, shop, pool, database="shop", schemas="shop, bulk"):
         self.name = name
+        self.program, self.pool = program, pool
         self.port = free_port()
         self.admin_port = None
         self.log_path = os.path.join(shop.directory, f"{name}-{database}.log")
@@ -43,9 +44,13 @@ class Server:
             command = [word.replace("{config}", config) for word in shlex.split(program)]
             if "{config}" not in program:
                 command.append(config)
-        log = open(self.log_path, "w")
+        self.command = command
+        self.start()
+
+    def start(self):
+        log = open(self.log_path, "a")
         started = time.monotonic()
-        self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
         try:
             self._wait_until_ready(started)
         except BaseException:

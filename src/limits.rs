@@ -119,6 +119,12 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const ACCEPT_BACKOFF_MS: u64 = 50;
 /// On a shared port (`server-reuseport`), what the kernel has queued for us gets this long to be accepted after SIGTERM.
 pub const HAND_OVER_MS: u64 = 200;
+/// After SIGTERM the listening socket stays for so long while connections that are on their way arrive and new ones are
+/// kept out: one that is established and then reset may have carried a request that nobody dares to send again.
+pub const LAST_CONNECTIONS_MS: u64 = 10;
+/// For this long after SIGTERM keep-alive clients are told with their next answer that it is the last; then those that
+/// asked for nothing are closed.
+pub const DRAIN_NOTICE_MS: u64 = 100;
 /// In-flight requests get this long after SIGTERM before their connections are cut.
 pub const DRAIN_SECONDS: u64 = 30;
 /// Back-off between tries to reach PostgreSQL doubles up to this.

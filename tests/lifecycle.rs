@@ -2,24 +2,27 @@
 //! Every test has a private PostgreSQL of its own and runs on both drivers where the machine has both.
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic, clippy::unwrap_used)] // A test harness.
 
+#[path = "support/load.rs"]
+mod load;
 #[path = "support/process.rs"]
 mod process;
 
-use std::io::{BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use load::{Client, Load};
 use nix::sys::signal::Signal;
 use process::{Options, Process, ask, get, read_reply};
 use trunkline::rt::Driver;
 use trunkline::server::cluster::{Cluster, ClusterOptions, Shutdown};
 
 const DATABASE: &str = "postgres";
+const ITEM: &str = "/item?id=eq.7";
 const FIXTURE: &str = "
     create role anon nologin;
     create role authenticator login noinherit;
@@ -66,26 +69,6 @@ fn status(process: &Process, path: &str) -> u16 {
     get(process.api, path).map_or(0, |reply| reply.status)
 }
 
-/// A connection that stays: one request after the other.
-struct Client(BufReader<TcpStream>);
-
-impl Client {
-    fn connect(process: &Process) -> Self {
-        let stream = TcpStream::connect(process.api).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        Self(BufReader::new(stream))
-    }
-
-    fn send(&mut self, path: &str) -> std::io::Result<()> {
-        write!(self.0.get_mut(), "GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")
-    }
-
-    fn get(&mut self, path: &str) -> std::io::Result<process::Reply> {
-        self.send(path)?;
-        read_reply(&mut self.0)
-    }
-}
-
 #[test]
 fn rows_come_as_json_on_every_driver() {
     let cluster = cluster();
@@ -115,6 +98,43 @@ fn a_request_in_flight_finishes_when_the_process_is_told_to_end() {
         assert_eq!(idle.0.read(&mut [0]).unwrap(), 0, "an idle connection is closed");
         assert!(process.wait_exit().success(), "{}", process.log());
         assert!(TcpStream::connect(process.api).is_err(), "no new connections");
+    }
+}
+
+/// What a proxy relies on that keeps connections and may not send a write twice.
+#[test]
+fn no_request_that_was_taken_is_lost_at_the_end() {
+    let cluster = cluster();
+    on_every_driver(&cluster, "", |process| {
+        let (served, api) = (&AtomicU64::new(0), process.api);
+        let lost = thread::scope(|scope| {
+            let clients: Vec<_> =
+                (0..16).map(|number| scope.spawn(move || ask_to_the_end(api, number, served))).collect();
+            process.wait_until("under load", |_| served.load(Ordering::Relaxed) > 500);
+            process.signal(Signal::SIGTERM);
+            clients.into_iter().filter_map(|client| client.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(lost, Vec::<String>::new());
+        assert!(process.wait_exit().success(), "{}", process.log());
+    });
+}
+
+/// Asks over a kept connection, or with an odd number over a new one each time, until no new one can be had. What is said of
+/// a request that was sent and never answered.
+fn ask_to_the_end(api: SocketAddr, number: u64, served: &AtomicU64) -> Option<String> {
+    loop {
+        let mut client = Client::connect_to(api).ok()?;
+        loop {
+            let reply = match client.get(ITEM) {
+                Ok(reply) => reply,
+                Err(error) => return Some(error.to_string()),
+            };
+            assert_eq!(reply.status, 200);
+            served.fetch_add(1, Ordering::Relaxed);
+            if reply.header("Connection") == Some("close") || number % 2 == 1 {
+                break;
+            }
+        }
     }
 }
 
@@ -157,7 +177,7 @@ fn a_client_that_leaves_has_its_query_cancelled() {
 fn killed_backends_cost_the_requests_in_flight_and_no_others() {
     let cluster = cluster();
     on_every_driver(&cluster, "db-pool = 4\n", |process| {
-        let load = Load::start(process, 8);
+        let load = Load::start(process, 8, ITEM);
         load.wait_for(200);
         for _ in 0..5 {
             let before = load.answered();
@@ -175,7 +195,7 @@ fn killed_backends_cost_the_requests_in_flight_and_no_others() {
             load.wait_for(before + 200);
         }
         let outcome = load.stop();
-        assert_eq!(outcome.other, 0, "only 200 and 503: {outcome:?}");
+        assert!(outcome.other.is_empty(), "only 200 and 503: {outcome:?}");
         // Four connections, five times: no more than these can have been in use.
         assert!(outcome.unavailable <= 20, "{outcome:?}");
         assert_eq!(status(process, "/item?limit=1"), 200);
@@ -188,13 +208,13 @@ fn postgresql_restarted_under_load_is_found_again() {
     for how in [Shutdown::Fast, Shutdown::Immediate] {
         let options = options(&cluster, "");
         let mut process = Process::start(&options);
-        let load = Load::start(&process, 4);
+        let load = Load::start(&process, 4, ITEM);
         load.wait_for(200);
         cluster.restart(how).unwrap();
         let before = load.ok();
         process.wait_until("back", |_| load.ok() > before + 200);
         let outcome = load.stop();
-        assert_eq!(outcome.other, 0, "only 200 and 503: {outcome:?}");
+        assert!(outcome.other.is_empty(), "only 200 and 503: {outcome:?}");
         process.wait_ready();
     }
 }
@@ -260,6 +280,26 @@ fn a_unix_socket_has_its_mode_and_is_gone_afterwards() {
 }
 
 #[test]
+fn a_socket_file_that_a_killed_server_left_is_replaced_and_a_served_one_is_not() {
+    let cluster = cluster();
+    let path = std::env::temp_dir().join(format!("trunkline-stale-{}.socket", std::process::id()));
+    let mut options = options(&cluster, "");
+    options.unix_socket = Some(path.clone());
+    let mut killed = Process::start(&options);
+    killed.signal(Signal::SIGKILL);
+    killed.wait_exit();
+    assert!(path.exists());
+    let mut served = Process::start(&options);
+    let mut second = Process::spawn(&options);
+    assert!(!second.wait_exit().success());
+    assert!(second.log().contains("is in use"), "{}", second.log());
+    assert_eq!(ask(UnixStream::connect(&path).unwrap(), "/item?limit=1").unwrap().status, 200);
+    served.signal(Signal::SIGTERM);
+    assert!(served.wait_exit().success());
+    assert!(!path.exists());
+}
+
+#[test]
 fn a_port_in_use_is_named() {
     let cluster = cluster();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -313,67 +353,4 @@ fn a_streamed_answer_that_fails_is_seen_to_be_incomplete() {
     let end = client.0.read_to_end(&mut all);
     assert!(end.is_err() || !all.ends_with(b"0\r\n\r\n"), "no last chunk after an error");
     assert_eq!(status(&process, "/item?limit=1"), 200);
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Outcome {
-    unavailable: u64,
-    other: u64,
-}
-
-/// Clients that ask for one row over and over, until they are told to stop.
-struct Load {
-    stop: Arc<AtomicBool>,
-    ok: Arc<AtomicU64>,
-    answered: Arc<AtomicU64>,
-    clients: Vec<thread::JoinHandle<Outcome>>,
-}
-
-impl Load {
-    fn start(process: &Process, count: usize) -> Self {
-        let (stop, ok, answered) = (Arc::default(), Arc::default(), Arc::default());
-        let clients = (0..count).map(|_| {
-            let client = Client::connect(process);
-            let (stop, ok, answered) = (Arc::clone(&stop), Arc::clone(&ok), Arc::clone(&answered));
-            thread::spawn(move || ask_until(client, &stop, &ok, &answered))
-        });
-        Self { clients: clients.collect(), stop, ok, answered }
-    }
-
-    fn ok(&self) -> u64 {
-        self.ok.load(Ordering::Relaxed)
-    }
-
-    fn answered(&self) -> u64 {
-        self.answered.load(Ordering::Relaxed)
-    }
-
-    fn wait_for(&self, answered: u64) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while self.answered() < answered {
-            assert!(Instant::now() < deadline, "only {} of {answered} answers", self.answered());
-            thread::yield_now();
-        }
-    }
-
-    fn stop(self) -> Outcome {
-        self.stop.store(true, Ordering::Relaxed);
-        self.clients.into_iter().fold(Outcome::default(), |sum, client| {
-            let one = client.join().expect("a client ends");
-            Outcome { unavailable: sum.unavailable + one.unavailable, other: sum.other + one.other }
-        })
-    }
-}
-
-fn ask_until(mut client: Client, stop: &AtomicBool, ok: &AtomicU64, answered: &AtomicU64) -> Outcome {
-    let mut outcome = Outcome::default();
-    while !stop.load(Ordering::Relaxed) {
-        match client.get("/item?id=eq.7").map(|reply| reply.status) {
-            Ok(200) => drop(ok.fetch_add(1, Ordering::Relaxed)),
-            Ok(503) => outcome.unavailable += 1,
-            Ok(_) | Err(_) => outcome.other += 1,
-        }
-        answered.fetch_add(1, Ordering::Relaxed);
-    }
-    outcome
 }

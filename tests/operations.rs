@@ -8,6 +8,8 @@ mod examples;
 mod exposition;
 #[path = "operations/listening.rs"]
 mod listening;
+#[path = "support/load.rs"]
+mod load;
 #[path = "support/process.rs"]
 mod process;
 #[path = "operations/reloading.rs"]
@@ -26,8 +28,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use exposition::Page;
+use load::Client;
 use nix::sys::signal::Signal;
-use process::{Options, Process, ask, get, read_reply};
+use process::{Options, Process, Reply, ask, get, read_reply};
 use trunkline::server::cluster::{Cluster, ClusterOptions, Loopback, Shutdown, free_port};
 
 const DATABASE: &str = "postgres";
@@ -517,22 +520,38 @@ fn a_dumped_configuration_holds_what_the_database_says() {
     assert!(!success && out.is_empty() && err.contains("db-tx-end"), "{out}{err}");
 }
 
-/// Clients that open a connection for every request.
+/// Clients that open a connection for every request, and as many that keep theirs until they are told that it ends.
 struct Connecting {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
     clients: Vec<thread::JoinHandle<Vec<String>>>,
 }
 
+fn get_kept(kept: &mut Option<Client>, address: SocketAddr, path: &str) -> std::io::Result<Reply> {
+    let mut client = match kept.take() {
+        Some(client) => client,
+        None => Client::connect_to(address)?,
+    };
+    let reply = client.get(path)?;
+    *kept = (reply.header("Connection") != Some("close")).then_some(client);
+    Ok(reply)
+}
+
 impl Connecting {
     fn start(address: SocketAddr, count: usize) -> Self {
         let (stop, answered): (Arc<AtomicBool>, Arc<AtomicU64>) = Default::default();
-        let clients = (0..count).map(|_| {
+        let clients = (0..count).map(|number| {
             let (stop, answered) = (stop.clone(), answered.clone());
             thread::spawn(move || {
                 let mut failures = Vec::new();
+                let mut kept = None;
                 while !stop.load(Ordering::Relaxed) {
-                    match get(address, "/item?id=eq.7") {
+                    let reply = if number % 2 == 0 {
+                        get(address, "/item?id=eq.7")
+                    } else {
+                        get_kept(&mut kept, address, "/item?id=eq.7")
+                    };
+                    match reply {
                         Ok(reply) if reply.status == 200 => {}
                         Ok(reply) => failures.push(format!("status {}", reply.status)),
                         Err(error) => failures.push(error.to_string()),

@@ -36,6 +36,8 @@ pub struct ConnectionLimits {
     pub write_stall: Duration,
     /// To read the last answer, before the socket closes.
     pub linger_time: Duration,
+    /// For what is under way when the server is told to end.
+    pub drain_time: Duration,
 }
 
 impl Default for ConnectionLimits {
@@ -48,6 +50,7 @@ impl Default for ConnectionLimits {
             body_stall: Duration::from_secs(limits::BODY_STALL_SECONDS),
             write_stall: Duration::from_secs(limits::CLIENT_STALL_SECONDS),
             linger_time: Duration::from_secs(limits::LINGER_SECONDS),
+            drain_time: Duration::from_secs(limits::DRAIN_SECONDS),
         }
     }
 }
@@ -59,6 +62,7 @@ pub struct Drain(Rc<DrainState>);
 #[derive(Debug, Default)]
 struct DrainState {
     draining: Cell<bool>,
+    idle_ends: Cell<bool>,
     open: Cell<usize>,
     waiting: RefCell<Vec<Waker>>,
 }
@@ -68,10 +72,15 @@ impl Drain {
         Self::default()
     }
 
-    /// Idle connections of `table` end now, the others after the answer they are at.
-    pub fn begin(&self, table: &WatchTable) {
+    /// Every answer from now on is its connection's last, and says so.
+    pub fn begin(&self) {
         self.0.draining.set(true);
-        table.shutdown_idle();
+    }
+
+    /// Idle connections of `table` end now: those who use theirs have heard of it, if they had some time.
+    pub fn end_idle(&self, table: &WatchTable) {
+        self.0.idle_ends.set(true);
+        table.end_idle();
     }
 
     pub fn is_draining(&self) -> bool {
@@ -231,12 +240,12 @@ async fn receive_head(
         input.consume(2);
     }
     if input.unread().is_empty() {
-        if drain.is_draining() {
-            return Err(Interrupted::Gone);
-        }
         input.give_back();
         reply.give_back();
         let watched = reply.watched();
+        if drain.0.idle_ends.get() {
+            watched.end_reading();
+        }
         watched.set_deadline(limits.keep_alive_time);
         watched.mark_idle();
         let read = input.fill(0).await;

@@ -23,6 +23,8 @@ struct Entry {
     peer: Peer,
     /// Nothing is under way on it: the first to go when the server drains.
     idle: bool,
+    /// Nothing more is read from it, which looks like a departure and isn't one.
+    deaf: bool,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,13 @@ impl Default for WatchTable {
     }
 }
 
+impl Entry {
+    fn deafen(&mut self) {
+        self.deaf = true;
+        sys::fd::shutdown_reading(self.fd);
+    }
+}
+
 impl WatchTable {
     pub fn new() -> Rc<Self> {
         Rc::default()
@@ -65,7 +74,7 @@ impl WatchTable {
     }
 
     pub fn watch(self: &Rc<Self>, fd: RawFd) -> Watched {
-        let entry = Some(Entry { fd, deadline: u64::MAX, peer: Peer::Unwatched, idle: false });
+        let entry = Some(Entry { fd, deadline: u64::MAX, peer: Peer::Unwatched, idle: false, deaf: false });
         let key = match self.free.borrow_mut().pop() {
             Some(key) => key,
             None => {
@@ -92,6 +101,7 @@ impl WatchTable {
             }
             if let Peer::Watched { from, waker } = &mut entry.peer
                 && *from <= tick
+                && !entry.deaf
                 && sys::fd::peer_closed(entry.fd)
             {
                 left.extend(waker.take());
@@ -110,10 +120,10 @@ impl WatchTable {
         }
     }
 
-    /// Shuts down the sockets on which nothing is under way.
-    pub fn shutdown_idle(&self) {
-        for entry in self.entries.borrow().iter().flatten().filter(|entry| entry.idle) {
-            sys::fd::shutdown(entry.fd);
+    /// Ends the sockets on which nothing is under way. A request that has come already is still read and answered.
+    pub fn end_idle(&self) {
+        for entry in self.entries.borrow_mut().iter_mut().flatten().filter(|entry| entry.idle) {
+            entry.deafen();
         }
     }
 
@@ -145,7 +155,12 @@ impl Watched {
         self.with(|entry| entry.deadline = u64::MAX);
     }
 
-    /// Says that nothing is under way, so that `WatchTable::shutdown_idle` may end the socket.
+    /// As `WatchTable::end_idle` does.
+    pub fn end_reading(&self) {
+        self.with(Entry::deafen);
+    }
+
+    /// Says that nothing is under way, so that `WatchTable::end_idle` may end the socket.
     pub fn mark_idle(&self) {
         self.with(|entry| entry.idle = true);
     }
@@ -221,6 +236,29 @@ mod tests {
                 reader.append(Vec::new(), 10).await.0
             });
             assert!(matches!(read.unwrap(), Ok(0) | Err(_)));
+        }
+    }
+
+    #[test]
+    fn what_has_come_is_read_before_the_end_and_nobody_has_left() {
+        for driver in [Driver::Epoll, rt::driver()] {
+            let (mine, mut theirs) = UnixStream::pair().unwrap();
+            let departed = rt::run(driver, async move {
+                let table = WatchTable::new();
+                rt::spawn(table.clone().run(), |_| ());
+                let stream = Stream::from_unix(mine).unwrap();
+                let watched = table.watch(stream.raw_fd());
+                watched.mark_idle();
+                theirs.write_all(b"come").unwrap();
+                table.end_idle();
+                let (mut reader, _writer) = stream.split();
+                let (read, bytes) = reader.append(Vec::new(), 10).await;
+                assert_eq!((read.unwrap(), bytes.as_slice()), (4, &b"come"[..]));
+                assert_eq!(reader.append(Vec::new(), 10).await.0.unwrap(), 0);
+                watched.watch_peer();
+                rt::within(TICK * 5, watched.peer_gone()).await.is_ok()
+            });
+            assert!(!departed.unwrap());
         }
     }
 

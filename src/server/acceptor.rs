@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ pub enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener, PathBuf),
     /// From a service manager, which keeps it: it must not be shut down, and clients that are not accepted wait in it for
-    /// the next start. Non-blocking.
+    /// the next start.
     HandedTcp(TcpListener),
     HandedUnix(UnixListener),
 }
@@ -128,6 +128,13 @@ impl Listener {
         }
     }
 
+    fn set_nonblocking(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) | Self::HandedTcp(listener) => listener.set_nonblocking(true),
+            Self::Unix(listener, _) | Self::HandedUnix(listener) => listener.set_nonblocking(true),
+        }
+    }
+
     fn is_handed(&self) -> bool {
         matches!(self, Self::HandedTcp(_) | Self::HandedUnix(_))
     }
@@ -176,6 +183,7 @@ pub struct Acceptor {
 
 impl Acceptor {
     pub fn start(listener: Listener, cores: Vec<CoreHandle>, log: Log) -> io::Result<Self> {
+        listener.set_nonblocking()?;
         let listener = Arc::new(listener);
         let stopping = Arc::new(AtomicBool::new(false));
         let (accepting, stop) = (listener.clone(), stopping.clone());
@@ -186,46 +194,49 @@ impl Acceptor {
         Ok(Self { listener, stopping, wake, thread })
     }
 
-    /// Accepts no more; connections that the kernel had queued are refused. Removes a unix socket's file.
-    /// On a shared port new connections are first left to the other process, and what is queued here already is served.
+    /// Accepts what the kernel has queued and no more. Removes a unix socket's file.
+    /// On a shared port there is time for the other process to take over before this one's socket closes.
     pub fn stop(self, sharing: PortSharing) {
-        if sharing == PortSharing::Shared
-            && let Listener::Tcp(listener) = self.listener.as_ref()
-            && SockRef::from(listener).attach_filter(&IGNORE_SYN).is_ok()
-        {
-            thread::sleep(Duration::from_millis(limits::HAND_OVER_MS));
+        let last_ms = match sharing {
+            PortSharing::Shared => limits::HAND_OVER_MS,
+            PortSharing::Exclusive => limits::LAST_CONNECTIONS_MS,
+        };
+        match self.listener.as_ref() {
+            Listener::Tcp(listener) => {
+                if SockRef::from(listener).attach_filter(&IGNORE_SYN).is_ok() {
+                    thread::sleep(Duration::from_millis(last_ms));
+                }
+            }
+            Listener::Unix(_, path) => drop(fs::remove_file(path)),
+            Listener::HandedTcp(_) | Listener::HandedUnix(_) => {}
         }
         self.stopping.store(true, Ordering::Release);
         drop(self.wake);
-        if !self.listener.is_handed() {
-            // Wakes the blocking accept with EINVAL.
-            crate::sys::fd::shutdown(self.listener.fd().as_raw_fd());
-        }
         let _ = self.thread.join();
-        if let Listener::Unix(_, path) = self.listener.as_ref() {
-            let _ = fs::remove_file(path);
-        }
     }
 }
 
 /// Waits for a client, or for `woken` to be closed.
 fn wait_for_client(listener: &Listener, woken: &UnixStream) {
-    let mut both = [PollFd::new(listener.fd(), PollFlags::POLLIN), PollFd::new(woken.as_fd(), PollFlags::POLLIN)];
+    let mut both = [listener.fd(), woken.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
     // An interruption is a client that isn't there.
     let _ = poll(&mut both, PollTimeout::NONE);
 }
 
+/// Until `stopping` is set, and then until the queue is empty. The queue of a handed socket is the next process's.
 fn accept_all(listener: &Listener, woken: &UnixStream, cores: &[CoreHandle], stopping: &AtomicBool, log: &Log) {
-    while !stopping.load(Ordering::Acquire) {
-        if listener.is_handed() {
-            wait_for_client(listener, woken);
-            if stopping.load(Ordering::Acquire) {
-                return;
-            }
+    let mut queued_max = limits::LISTEN_BACKLOG;
+    loop {
+        // Asked first: a connection that is queued before the end is accepted.
+        let last = stopping.load(Ordering::Acquire);
+        if last && (listener.is_handed() || queued_max == 0) {
+            return;
         }
+        queued_max -= i32::from(last);
         match listener.accept() {
             Ok(accepted) => deal(accepted, cores),
-            Err(_) if stopping.load(Ordering::Acquire) => return,
+            Err(_) if last => return,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_for_client(listener, woken),
             Err(error) if is_no_client(&error) => {}
             Err(error) => {
                 // Out of descriptors mostly: waiting lets connections end, spinning would not.
@@ -236,10 +247,9 @@ fn accept_all(listener: &Listener, woken: &UnixStream, cores: &[CoreHandle], sto
     }
 }
 
-/// There was one, and it left; or another process was faster.
+/// There was one, and it left.
 fn is_no_client(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
-    matches!(error.kind(), ConnectionAborted | Interrupted | WouldBlock)
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted)
 }
 
 fn deal(accepted: Accepted, cores: &[CoreHandle]) {

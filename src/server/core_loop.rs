@@ -125,8 +125,10 @@ async fn serve_clients<S: Service + Sampled + 'static>(
             door.admit(accepted, Counted(clients.clone()));
         }
     }
-    door.drain.begin(&table);
-    let drained = rt::within(Duration::from_secs(limits::DRAIN_SECONDS), door.drain.all_closed()).await;
+    door.drain.begin();
+    let _ = rt::within(Duration::from_millis(limits::DRAIN_NOTICE_MS), door.drain.all_closed()).await;
+    door.drain.end_idle(&table);
+    let drained = rt::within(limits.drain_time, door.drain.all_closed()).await;
     let cut = if drained.is_ok() { 0 } else { door.drain.open_count() };
     table.shutdown_all();
     cut
@@ -179,5 +181,57 @@ impl<S: Service + 'static> Door<S> {
             let Ok(stream) = stream else { return };
             serve_connection(stream, &peer, &table, service.as_ref(), &drain, &limits).await;
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::sync::mpsc;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::http::{Gone, Reply, Request};
+
+    /// Answers nothing.
+    struct Endless(mpsc::Sender<()>);
+
+    impl Service for Endless {
+        async fn call(&self, _request: Request<'_>, _reply: &mut Reply) -> Result<(), Gone> {
+            self.0.send(()).unwrap();
+            rt::sleep(Duration::from_secs(600)).await;
+            Ok(())
+        }
+    }
+
+    impl Sampled for Endless {
+        fn sample(&self) -> Option<CoreSample> {
+            None
+        }
+    }
+
+    #[test]
+    fn what_does_not_end_is_cut_at_the_deadline() {
+        for driver in [Driver::Epoll, rt::driver()] {
+            let (messages, inbox) = mailbox();
+            let (begun, hear) = mpsc::channel();
+            let (log, log_thread) = Log::start(crate::config::LogLevel::Crit).unwrap();
+            let limits = ConnectionLimits { drain_time: Duration::from_millis(200), ..ConnectionLimits::default() };
+            let core = thread::spawn(move || {
+                let service = Rc::new(Endless(begun));
+                rt::run(driver, serve_clients(service, inbox, Arc::default(), limits, log)).unwrap()
+            });
+            let (mut busy, theirs) = UnixStream::pair().unwrap();
+            assert!(messages.send(CoreMessage::Client(Accepted::Unix(theirs))).is_ok());
+            busy.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+            hear.recv().unwrap();
+            let told = Instant::now();
+            assert!(messages.send(CoreMessage::Drain).is_ok());
+            assert_eq!(core.join().unwrap(), 1);
+            assert!(told.elapsed() >= Duration::from_millis(200), "{:?}", told.elapsed());
+            assert_eq!(busy.read(&mut [0]).unwrap(), 0);
+            log_thread.finish();
+        }
     }
 }

@@ -26,6 +26,11 @@ pub fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Ends the reading direction: a read completes with what has come already, or with end-of-stream. The peer isn't told.
+pub fn shutdown_reading(fd: RawFd) {
+    let _ = nix::sys::socket::shutdown(fd, nix::sys::socket::Shutdown::Read);
+}
+
 /// poll(2)'s "the peer closed its writing half"; nix has no name for it.
 const RDHUP: PollFlags = PollFlags::from_bits_retain(nix::libc::POLLRDHUP);
 

@@ -81,7 +81,10 @@ impl Server {
                                 },
                             );
                         }
-                        Message::Drain => drain.begin(&table),
+                        Message::Drain => {
+                            drain.begin();
+                            drain.end_idle(&table);
+                        }
                         Message::Stop => break,
                     }
                 }

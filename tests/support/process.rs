@@ -118,6 +118,15 @@ impl Process {
         }
     }
 
+    /// Waits until the log says `text`, whether or not the server ends then.
+    pub fn wait_for_log(&mut self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < deadline, "{text:?} was not said:\n{}", self.log());
+            thread::sleep(POLL);
+        }
+    }
+
     pub fn log(&self) -> String {
         fs::read(self.folder.join("log")).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
     }
@@ -196,6 +205,19 @@ pub fn get(address: SocketAddr, path: &str) -> io::Result<Reply> {
 /// One GET on a stream that is closed afterwards.
 pub fn ask(mut stream: impl Read + Write, path: &str) -> io::Result<Reply> {
     write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
+    read_reply(&mut BufReader::new(stream))
+}
+
+/// One POST of JSON on a connection of its own.
+pub fn post(address: SocketAddr, path: &str, body: &str) -> io::Result<Reply> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let length = body.len();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    )?;
     read_reply(&mut BufReader::new(stream))
 }
 
