@@ -45,6 +45,7 @@ check:
 test:
 	scripts/setup-postgres --tests
 	scripts/setup-postgres-18
+	scripts/setup-proxies pgbouncer
 	$(CARGO) test --workspace --no-fail-fast
 
 clients: build

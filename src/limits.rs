@@ -64,6 +64,10 @@ pub const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub const RESPONSE_BYTES_MAX: usize = 1 << 30;
 /// Prepared statements kept on one connection; the least recently used is closed beyond it.
 pub const PREPARED_PER_CONNECTION: usize = 512;
+/// A core that loses so many prepared statements within a second, and one of every so many executed, goes on without
+/// preparing: behind a pooler that hands out sessions by transaction each loss leaves statements on a session for good.
+pub const STATEMENTS_LOST_MIN: u64 = 4;
+pub const STATEMENTS_PER_LOST_ONE: u64 = 64;
 /// The text of all of them: PostgreSQL keeps some forty times as much for each (0.8 MB for 20 KB of columns and casts).
 pub const PREPARED_BYTES_PER_CONNECTION: usize = 1024 * 1024;
 /// A statement with a longer text is parsed on each use.

@@ -104,6 +104,10 @@ pub enum Event {
         /// Method and target of the request.
         request: String,
     },
+    /// Prepared statements keep vanishing: a core does without them.
+    StatementsLost,
+    /// PostgreSQL isn't whom we speak to, and options are on that some poolers don't serve.
+    Pooled,
     /// A core's thread is gone: our bug, and nothing serves its clients.
     CoreEnded,
     /// Our bug: a task panicked, its connection is gone.
@@ -118,6 +122,13 @@ pub enum Event {
         text: String,
     },
 }
+
+const STATEMENTS_LOST: &str = "WARNING: Prepared statements keep vanishing from PostgreSQL's sessions, as behind a \
+    connection pooler that pools transactions. Going on without them until the next reload; set \
+    db-prepared-statements = false.";
+const POOLED: &str = "WARNING: PostgreSQL is reached through a connection pooler. If it pools transactions (PgBouncer's \
+    pool_mode = transaction), set db-channel-enabled = false, because notifications get lost in it, and, unless it keeps \
+    prepared statements (PgBouncer's max_prepared_statements), db-prepared-statements = false.";
 
 impl Event {
     /// The least talkative level at which the event is still written.
@@ -150,6 +161,8 @@ impl Event {
             | Self::Stopped { .. }
             | Self::QueryRun { .. }
             | Self::LegacyTargetNames { .. }
+            | Self::StatementsLost
+            | Self::Pooled
             | Self::CoreEnded
             | Self::Panicked { .. } => LogLevel::Crit,
         }
@@ -222,6 +235,8 @@ impl Event {
                  has an alias. This is deprecated and will stop working in a future release."
                     .to_owned()
             }
+            Self::StatementsLost => STATEMENTS_LOST.to_owned(),
+            Self::Pooled => POOLED.to_owned(),
             Self::CoreEnded => "BUG: a core ended, exiting.".to_owned(),
             Self::Panicked { message } => format!("BUG: a request panicked, its connection was closed: {message}"),
             Self::AcceptFailed { error } => format!("Accepting a connection failed: {error}"),

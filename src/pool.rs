@@ -79,6 +79,13 @@ pub struct Gauges {
     pub statements: StatementCounts,
 }
 
+/// What a look at the last second's prepared statements led to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Preparing {
+    AsBefore,
+    GivenUp,
+}
+
 pub struct Pool {
     settings: PoolSettings,
     connector: ConnectorHandle,
@@ -87,6 +94,11 @@ pub struct Pool {
     state: RefCell<State>,
     timeouts: Cell<u64>,
     statements: Cell<StatementCounts>,
+    /// Prepared statements that the server turned out not to know.
+    lost: Cell<u64>,
+    /// `statements` and `lost` at the last tick.
+    ticked: Cell<(u64, u64)>,
+    prepares: Cell<bool>,
     /// Connections opened before are to be replaced.
     renewed: Cell<Option<Instant>>,
     random: Cell<u64>,
@@ -136,6 +148,9 @@ impl Pool {
             state: RefCell::default(),
             timeouts: Cell::new(0),
             statements: Cell::default(),
+            lost: Cell::new(0),
+            ticked: Cell::default(),
+            prepares: Cell::new(true),
             renewed: Cell::new(None),
             random: Cell::new(ahash::RandomState::new().hash_one(0) | 1),
             log: OnceCell::new(),
@@ -270,8 +285,32 @@ impl Pool {
         rt::spawn(farewell, |_| ());
     }
 
-    /// About once a second: closes what was idle or lived for too long, and what the server closed.
-    pub fn tick(self: &Rc<Self>) {
+    /// The server did not know a statement that was prepared on this connection.
+    pub fn lost_statement(&self) {
+        self.lost.set(self.lost.get() + 1);
+    }
+
+    /// Whether statements are worth preparing: not where a pooler behind the connections keeps giving us other sessions.
+    pub fn prepares(&self) -> bool {
+        self.prepares.get()
+    }
+
+    /// About once a second: closes what was idle or lived for too long, and what the server closed. Says so when statements
+    /// were found not worth preparing; they are tried again after `renew`.
+    pub fn tick(self: &Rc<Self>) -> Preparing {
+        self.close_expired();
+        let (executed, lost) = (self.statements.get().requests, self.lost.get());
+        let (executed_before, lost_before) = self.ticked.replace((executed, lost));
+        let lost = lost - lost_before;
+        let share = lost.saturating_mul(limits::STATEMENTS_PER_LOST_ONE);
+        if lost < limits::STATEMENTS_LOST_MIN || share < executed - executed_before || !self.prepares.get() {
+            return Preparing::AsBefore;
+        }
+        self.prepares.set(false);
+        Preparing::GivenUp
+    }
+
+    fn close_expired(self: &Rc<Self>) {
         let now = Instant::now();
         let max_idle = self.settings.max_idle;
         let is_over = |parked: &mut Parked| {
@@ -288,6 +327,7 @@ impl Pool {
     /// Replaces every connection within `limits::POOL_RENEWAL_SECONDS`, so that settings of the login role and of the
     /// database that were altered take effect. Spread over that time; requests in flight are not disturbed.
     pub fn renew(&self) {
+        self.prepares.set(true);
         self.renewed.set(Some(Instant::now()));
         for parked in &mut self.state.borrow_mut().idle {
             parked.expires = self.expiry(&parked.idle, parked.expires);

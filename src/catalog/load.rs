@@ -26,10 +26,14 @@ pub struct LoadSettings {
     pub server_version: u32,
 }
 
+/// Behind a pooler the session may have served requests, whose SQL can leave another role on it.
+pub const OWN_ROLE: &str = "RESET ROLE";
+
 /// One snapshot for all queries, so that their rows fit together; no search path, so that PostgreSQL qualifies every name
 /// outside `pg_catalog`; and one process: a load must not take all of a server's processors from the requests.
-pub const TRANSACTION_START: [&str; 4] = [
+pub const TRANSACTION_START: [&str; 5] = [
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    OWN_ROLE,
     "SET LOCAL search_path = ''",
     "SET LOCAL max_parallel_workers_per_gather = 0",
     "SET LOCAL jit = off",

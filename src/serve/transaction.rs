@@ -95,6 +95,7 @@ pub async fn run<S: Sink>(
     reply: &mut Reply,
 ) -> Result<FirstRows, ServeError> {
     let mut lease = pool.lease().await.map_err(ServeError::Pool)?;
+    let preparation = if pool.prepares() { preparation } else { Preparation::Unnamed };
     let mut idle = lease.take();
     let mut renewed = false;
     loop {
@@ -106,19 +107,13 @@ pub async fn run<S: Sink>(
             }
         };
         let mut busy = idle.begin();
-        if let Form::Explicit { begin } = form {
-            execute(&mut busy, begin, std::iter::empty(), preparation);
-        }
-        for step in steps {
-            execute(&mut busy, step.text, step.values.iter_over(step.payload), preparation);
-        }
-        busy.sync();
+        append(&mut busy, form, steps, preparation);
         let before = usize::from(form != Form::Implicit);
         let mut batch = Batch::new(steps, before);
         // An unreadable connection is closed by dropping it, here and below.
         batch.read(&lease, &mut busy, sink, reply).await.map_err(|error| batch.prior_failure(error))?;
         if form != Form::Implicit {
-            let ended = batch.end(&mut busy, sink, reply, preparation).await;
+            let ended = batch.end(&mut busy, sink, reply).await;
             if ended.is_err() && batch.committed == Committed::Yes {
                 // The backend died after its COMMIT: what was written stays written.
                 return Ok(batch.first_rows);
@@ -139,6 +134,9 @@ pub async fn run<S: Sink>(
                 if error.is_stale_statement() && !renewed =>
             {
                 renewed = true;
+                if error.is_lost_statement() {
+                    pool.lost_statement();
+                }
                 if let Some(step) = statement.checked_sub(before).and_then(|step| steps.get(step)) {
                     idle.forget(step.text);
                 }
@@ -163,6 +161,17 @@ fn checked<S: Sink>(form: Form, idle: &Idle, steps: &[Step<'_>], sink: &mut S) -
         Some(fields) => sink.columns(fields).map(|()| Form::Implicit),
         None => Ok(Form::Explicit { begin }),
     }
+}
+
+/// The whole batch, up to its Sync.
+fn append(busy: &mut Busy, form: Form, steps: &[Step<'_>], preparation: Preparation) {
+    if let Form::Explicit { begin } = form {
+        execute(busy, begin, std::iter::empty(), preparation);
+    }
+    for step in steps {
+        execute(busy, step.text, step.values.iter_over(step.payload), preparation);
+    }
+    busy.sync();
 }
 
 fn execute<'p>(busy: &mut Busy, text: &str, values: impl Iterator<Item = Option<&'p [u8]>>, preparation: Preparation) {
@@ -256,13 +265,7 @@ impl Batch<'_> {
 
     /// Ends the explicit transaction as the sink says, or by ROLLBACK after a failure. What goes wrong at COMMIT is the
     /// batch's failure like any other.
-    async fn end<S: Sink>(
-        &mut self,
-        busy: &mut Busy,
-        sink: &mut S,
-        reply: &mut Reply,
-        preparation: Preparation,
-    ) -> Result<(), ServeError> {
+    async fn end<S: Sink>(&mut self, busy: &mut Busy, sink: &mut S, reply: &mut Reply) -> Result<(), ServeError> {
         let verdict = match &self.failure {
             Some(_) => None,
             None => match sink.verdict(&self.first_rows) {
@@ -278,25 +281,26 @@ impl Batch<'_> {
             Some(End::Rollback) => &["set constraints all immediate", "rollback"],
             None => &["rollback"],
         };
-        let status = self.finish_with(busy, sink, reply, (texts, preparation)).await?;
+        let status = self.finish_with(busy, sink, reply, texts).await?;
         if status == TransactionStatus::Failed {
             // A deferred constraint stopped `set constraints`; the rollback after it was skipped. A transaction that is
             // open even then (user code may drop prepared statements) ends with its connection.
-            self.finish_with(busy, sink, reply, (&["rollback"], preparation)).await?;
+            self.finish_with(busy, sink, reply, &["rollback"]).await?;
         }
         Ok(())
     }
 
-    /// One more batch on the same connection, whose rows nobody wants.
+    /// One more batch on the same connection, whose rows nobody wants. Never prepared: a statement that turned out to be
+    /// lost here would cost a transaction that has done its work.
     async fn finish_with<S: Sink>(
         &mut self,
         busy: &mut Busy,
         sink: &mut S,
         reply: &mut Reply,
-        (texts, preparation): (&[&str], Preparation),
+        texts: &[&str],
     ) -> Result<TransactionStatus, ServeError> {
         for text in texts {
-            execute(busy, text, std::iter::empty(), preparation);
+            busy.execute_unnamed(text, std::iter::empty());
         }
         busy.sync();
         self.before = usize::MAX;

@@ -19,7 +19,7 @@ use crate::observe::metric::{CoreSample, Sampled};
 use crate::observe::{Event, Log};
 use crate::pool::exchange::Seat;
 use crate::pool::handle::ConnectorHandle;
-use crate::pool::{Pool, PoolSettings};
+use crate::pool::{Pool, PoolSettings, Preparing};
 use crate::rt::mailbox::{Receiver, mailbox};
 use crate::rt::watch::WatchTable;
 use crate::rt::{self, Driver, Stream};
@@ -72,7 +72,7 @@ async fn run(plan: CorePlan, inbox: Receiver<CoreMessage>, clients: Arc<AtomicUs
     pool.watch(plan.log.clone());
     let database = Database { pool: pool.clone(), reload: plan.reload.clone() };
     let core = Rc::new(Core::new(Follower::new(plan.publisher.clone()), database, plan.log.clone()));
-    spawn_watched(&plan.log, tend(core.clone(), pool.clone()));
+    spawn_watched(&plan.log, tend(core.clone(), pool.clone(), plan.log.clone()));
     let cut = serve_clients(core, inbox, clients, plan.limits, plan.log).await;
     pool.close_all();
     cut
@@ -136,10 +136,13 @@ async fn serve_clients<S: Service + Sampled + 'static>(
 
 /// About once a second: evicts idle and old connections, and lets go of what was published before, which a core without
 /// requests would keep.
-async fn tend(core: Rc<Core>, pool: Rc<Pool>) {
+async fn tend(core: Rc<Core>, pool: Rc<Pool>, log: Log) {
     loop {
         rt::sleep(Duration::from_secs(1)).await;
-        pool.tick();
+        match pool.tick() {
+            Preparing::AsBefore => {}
+            Preparing::GivenUp => log.event(&Event::StatementsLost),
+        }
         core.follow();
     }
 }

@@ -229,17 +229,23 @@ impl Reloader {
         let version = authenticated.parameters.iter().find(|(name, _)| name == "server_version");
         let version = version.map_or_else(String::new, |(_, version)| version.clone());
         self.log.event(&Event::Connected { server: format!("PostgreSQL {version}") });
-        let config = self.publisher.current().config.clone();
+        let current = self.publisher.current();
+        let (config, first) = (current.config.clone(), current.catalog.is_none());
+        drop(current);
         let survey = rt::run(
             self.driver,
             survey::run(authenticated, &config, pace(generation), |settings| self.merged(settings)),
         );
-        let Survey { config, settings, rows } = match survey {
+        let Survey { config: merged, settings, rows, pooled } = match survey {
             Ok(Ok(survey)) => survey,
             Ok(Err(error)) => return Err(LoadFailure::Query(error.to_string())),
             Err(error) => return Err(LoadFailure::Query(error.to_string())),
         };
         let query_time = started.elapsed();
+        let config = merged.unwrap_or(config);
+        if pooled && first && (config.db_channel_enabled || config.db_prepared_statements) {
+            self.log.event(&Event::Pooled);
+        }
         self.log.event(&Event::SchemaCacheQueried { milliseconds: milliseconds(started) });
         let building = Instant::now();
         let mut catalog = self.build(generation, rows, settings).map_err(LoadFailure::Build)?;
@@ -247,7 +253,7 @@ impl Reloader {
         let summary = summary(&catalog);
         let catalog = Some(Arc::new(catalog));
         self.publisher.publish(&self.retired, |current| Published {
-            config: config.unwrap_or_else(|| current.config.clone()),
+            config,
             catalog,
             retry_after_seconds: 0,
             version: current.version,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog::database_settings;
-use crate::catalog::load::{self, CatalogQuery, LoadSettings, LoadedRows};
+use crate::catalog::load::{self, CatalogQuery, LoadSettings, LoadedRows, QueryName};
 use crate::config::Config;
 use crate::config::source::IN_DATABASE;
 use crate::sql::setup::call_text;
@@ -26,6 +26,8 @@ pub struct Survey {
     pub config: Option<Arc<Config>>,
     pub settings: LoadSettings,
     pub rows: LoadedRows,
+    /// The session isn't that of the process that answered at the start: a connection pooler stands between.
+    pub pooled: bool,
 }
 
 #[derive(Debug)]
@@ -89,14 +91,17 @@ pub async fn run(
         timezones: Some(HashSet::new()),
         server_version: server_version(idle.parameter("server_version")),
     };
-    let queries = load::queries(&settings);
-    let (idle, results) = ask(idle, &load::TRANSACTION_START, &queries, pace).await?;
+    let mut queries = load::queries(&settings);
+    queries.push(CatalogQuery { name: QueryName::Server, text: BACKEND, params: Vec::new() });
+    let (idle, mut results) = ask(idle, &load::TRANSACTION_START, &queries, pace).await?;
+    let backend = results.pop().and_then(|rows| rows.into_iter().flatten().flatten().next());
+    let pooled = backend.is_some_and(|backend| backend != idle.key().process_id.to_string());
     let mut rows = LoadedRows::default();
     for (query, result) in queries.iter().zip(results) {
         rows.add(query.name, result);
     }
     idle.close().await;
-    Ok(Survey { config: merged, settings, rows })
+    Ok(Survey { config: merged, settings, rows, pooled })
 }
 
 /// The settings for the configuration alone.
@@ -106,11 +111,14 @@ pub async fn settings(authenticated: Authenticated, config: &Config) -> Result<V
     Ok(pairs)
 }
 
+/// Which process serves the session.
+const BACKEND: &str = "select pg_catalog.pg_backend_pid()";
+
 async fn database_configuration(idle: Idle, config: &Config) -> Result<(Idle, Vec<(String, String)>), SurveyError> {
     let call = config.db_pre_config.as_ref();
     let call =
         call.map(|routine| call_text(routine.schema.as_ref().map(|schema| schema.as_str()), routine.name.as_str()));
-    let mut before = vec!["begin"];
+    let mut before = vec!["begin", load::OWN_ROLE];
     before.extend(call.as_deref());
     let queries = [database_settings::role_query(IN_DATABASE), database_settings::session_query(IN_DATABASE)];
     let (idle, mut results) = ask(idle, &before, &queries, Pace::AtOnce).await?;

@@ -61,7 +61,7 @@ impl Answers {
             begin: 0,
             due: VecDeque::new(),
             syncs_due: 0,
-            prepared: PreparedCache::default(),
+            prepared: PreparedCache::new(),
             current: None,
             no_columns: Rc::default(),
             status: TransactionStatus::Idle,

@@ -89,7 +89,12 @@ impl DbError {
     }
 
     pub fn is_stale_statement(&self) -> bool {
-        matches!(self.sqlstate.as_str(), "0A000" | "26000")
+        self.is_lost_statement() || self.sqlstate == "0A000"
+    }
+
+    /// The session has no such prepared statement.
+    pub fn is_lost_statement(&self) -> bool {
+        self.sqlstate == "26000"
     }
 }
 

@@ -1,10 +1,14 @@
 //! Which statements are prepared on one connection.
-//! Invariants: a statement counts as prepared once its ParseComplete was read; a name is never used twice.
+//! Invariants: a statement counts as prepared once its ParseComplete was read; a name is never used twice, not even on
+//! another connection: behind a pooler that hands out sessions by transaction (PgBouncer), another client's statement of
+//! the same name would be executed in place of ours. A name that is missing there is an error that is survived.
 //! Limits: `limits::PREPARED_PER_CONNECTION` and `PREPARED_BYTES_PER_CONNECTION`; the least recently used is closed beyond
 //! either. A text of more than `PREPARED_TEXT_BYTES_MAX` is never kept: strangers choose texts, PostgreSQL keeps their plans.
 
 use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::rc::Rc;
 
 use super::row::RowDescription;
@@ -65,6 +69,14 @@ pub struct StatementCounts {
 }
 
 impl PreparedCache {
+    /// Names begin at a random number: among a thousand connections with a million names each, the chance
+    /// that any two meet is one in ten million.
+    pub fn new() -> Self {
+        // Its keys come from the operating system.
+        let random = RandomState::new().hash_one(0_u8);
+        Self { last_name: random >> 1, ..Self::default() }
+    }
+
     pub fn need(&mut self, text: &str, batch: u64) -> Need {
         self.clock += 1;
         self.counts.requests += 1;

@@ -1,4 +1,5 @@
 //! The database of the isolation tests: rows that name their owner, functions that fail, sleep, die and leave things behind.
+#![allow(dead_code)] // Shared: no test binary needs all of it.
 
 use ring::hmac;
 use trunkline::auth::base64;
@@ -6,7 +7,7 @@ use trunkline::server::cluster::{Cluster, ClusterOptions};
 
 use crate::process::{Options, Process};
 
-const DATABASE: &str = "postgres";
+pub const DATABASE: &str = "postgres";
 const SECRET: &str = "a secret of more than thirty-two bytes";
 pub const IDENTITIES: usize = 40;
 const ROLES: [&str; 3] = ["reader", "writer", "slowpoke"];
@@ -111,7 +112,7 @@ const FIXTURE: &str = r#"
 "#;
 
 pub struct World {
-    cluster: Cluster,
+    pub cluster: Cluster,
 }
 
 impl World {
@@ -127,10 +128,14 @@ impl World {
 
     /// The server on this database; `legacy` forces the epoll driver.
     pub fn start(&self, more: &str, legacy: &str) -> Process {
+        self.start_at(&self.cluster.uri("authenticator", DATABASE), more, legacy)
+    }
+
+    /// The same by another way to the database.
+    pub fn start_at(&self, uri: &str, more: &str, legacy: &str) -> Process {
         let config = format!(
-            "db-uri = \"{}\"\ndb-schemas = \"api\"\ndb-anon-role = \"anon\"\njwt-secret = \"{SECRET}\"\n\
-             db-hoisted-tx-settings = \"statement_timeout, app.fast, default_transaction_isolation\"\n{more}",
-            self.cluster.uri("authenticator", DATABASE)
+            "db-uri = \"{uri}\"\ndb-schemas = \"api\"\ndb-anon-role = \"anon\"\njwt-secret = \"{SECRET}\"\n\
+             db-hoisted-tx-settings = \"statement_timeout, app.fast, default_transaction_isolation\"\n{more}"
         );
         let environment = vec![("MONOIO_FORCE_LEGACY_DRIVER".to_owned(), legacy.to_owned())];
         Process::start(&Options { config, environment, ..Options::default() })
