@@ -211,6 +211,27 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// A streaming replica of this cluster in a folder of its own, which follows until it is promoted (`pg_promote()`).
+    /// Returns once it answers reads; TCP is as with the original, on a port of its own.
+    pub fn standby(&self) -> Result<Self, ClusterError> {
+        let directory = Directory::create(&temp_folder(self.servant), self.servant)?;
+        let mut backup = program(&self.binaries.basebackup(), directory.path(), self.servant);
+        backup.args(["-X", "stream", "-c", "fast", "--no-sync", "--write-recovery-conf", "-D"]).arg(directory.data());
+        backup.arg("-d").arg(self.uri(SUPERUSER, DATABASE));
+        run("pg_basebackup", backup)?;
+        let mut standby = Self {
+            postmaster: None,
+            directory,
+            binaries: self.binaries.clone(),
+            servant: self.servant,
+            options: self.options.clone(),
+            port: SOCKET_ONLY_PORT,
+            scripts: AtomicU32::new(0),
+        };
+        standby.start_on_free_port()?;
+        Ok(standby)
+    }
+
     /// The major version that runs.
     pub fn major(&self) -> u32 {
         self.binaries.major
@@ -421,6 +442,19 @@ mod tests {
         cluster.start_again().expect("start");
         drop(cluster);
         assert!(!root.exists(), "{} is still there", root.display());
+    }
+
+    #[test]
+    fn a_standby_follows_and_can_be_promoted() {
+        let mut primary = check(ClusterOptions::default(), "CREATE TABLE kept AS SELECT 1 AS one", "");
+        let standby = primary.standby().expect("a standby");
+        assert_eq!(standby.psql("SELECT pg_is_in_recovery(), one FROM kept").expect("psql"), "t|1");
+        assert!(standby.psql("DROP TABLE kept").is_err(), "a standby must not write");
+        primary.stop(Shutdown::Immediate).expect("stop");
+        assert_eq!(
+            standby.psql("SELECT pg_promote(); INSERT INTO kept VALUES (2); TABLE kept").expect("psql"),
+            "t\n1\n2"
+        );
     }
 
     #[test]

@@ -32,6 +32,10 @@ impl Binaries {
         self.folder.join("initdb")
     }
 
+    pub fn basebackup(&self) -> PathBuf {
+        self.folder.join("pg_basebackup")
+    }
+
     pub fn postgres(&self) -> PathBuf {
         self.folder.join("postgres")
     }

@@ -15,8 +15,8 @@ use nix::unistd::Pid;
 
 use super::{ClusterError, Shutdown, os};
 
-/// Logged when sessions are let in, in the language that `LC_ALL=C` picks.
-const READY: &str = "database system is ready to accept connections";
+/// Logged when sessions are let in, in the language that `LC_ALL=C` picks; what follows says whether they may write.
+const READY: &str = "database system is ready to accept ";
 const LOG_BYTES_MAX: usize = 256 * 1024;
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 const STOP_SECONDS: u64 = 30;
@@ -180,7 +180,9 @@ mod tests {
 
     #[test]
     fn readiness_is_read_from_the_log() {
-        check(&format!("echo 'LOG:  {READY}' >&2; exec sleep 60"), true, READY);
+        for kind in ["", "read-only "] {
+            check(&format!("echo 'LOG:  {READY}{kind}connections' >&2; exec sleep 60"), true, READY);
+        }
         check("echo 'FATAL:  no' >&2; exit 1", false, "FATAL:  no");
         check("exit 0", false, "");
     }
