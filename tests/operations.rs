@@ -151,6 +151,74 @@ fn a_refused_password_ends_the_start() {
     assert!(running.log().contains("password authentication failed"), "{}", running.log());
 }
 
+/// Each way to say where the database is and what its password is, beside and instead of `db-uri`.
+#[test]
+fn what_libpq_reads_leads_to_the_database() {
+    let options = ClusterOptions { loopback: Loopback::Scram, ..ClusterOptions::default() };
+    let cluster = Cluster::start(options).expect("a private PostgreSQL");
+    psql(
+        &cluster,
+        "create role guarded login password 'right'; create schema api; grant usage on schema api to guarded",
+    );
+    psql(&cluster, "create view api.who as select session_user as name; grant select on api.who to guarded");
+    let folder = std::env::temp_dir().join(format!("trunkline-libpq-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let port = cluster.port();
+    let file = |name: &str, mode: u32, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        path.display().to_string()
+    };
+    let pass_line = format!("# passwords\n127.0.0.1:{port}:*:guarded:right\n");
+    let pass_file = file("pass", 0o600, &pass_line);
+    let open_pass_file = file("open", 0o644, &pass_line);
+    let place = format!("host=127.0.0.1\nport={port}\ndbname=postgres\nuser=guarded\n");
+    let services = file("services", 0o644, &format!("[whole]\n{place}password=right\n[bare]\n{place}"));
+    let uri_file = file("uri", 0o600, &format!("postgresql://guarded:right@127.0.0.1:{port}/postgres\n"));
+    let here =
+        [("PGHOST", "127.0.0.1"), ("PGPORT", &port.to_string()), ("PGDATABASE", "postgres"), ("PGUSER", "guarded")];
+    let with = |more: &[(&'static str, &str)]| -> Vec<(String, String)> {
+        let both = here.iter().chain(more);
+        both.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let service = |more: &[(&str, &str)]| -> Vec<(String, String)> {
+        let both = [("PGSERVICEFILE", services.as_str())].into_iter().chain(more.iter().copied());
+        both.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    };
+    let missing = "no password supplied";
+    let cases = [
+        ("", with(&[("PGPASSWORD", "right")]), None),
+        ("", with(&[("PGPASSFILE", &pass_file)]), None),
+        ("", with(&[("PGPASSFILE", &open_pass_file)]), Some(missing)),
+        ("", with(&[("PGPASSWORD", "right"), ("PGSSLMODE", "require")]), Some("server does not support SSL")),
+        ("service=whole", service(&[]), None),
+        ("", service(&[("PGSERVICE", "whole")]), None),
+        ("postgresql://?service=bare", service(&[("PGPASSFILE", &pass_file)]), None),
+        ("service=bare", service(&[]), Some(missing)),
+        ("service=none", service(&[]), Some("definition of service \"none\" not found")),
+        (&format!("host=127.0.0.1 port={port} user=guarded dbname=postgres passfile={pass_file}"), vec![], None),
+        (&format!("@{uri_file}"), vec![], None),
+    ];
+    for (uri, environment, refused) in cases {
+        let line = if uri.is_empty() { String::new() } else { format!("db-uri = \"{uri}\"\n") };
+        let config = format!("{line}db-schemas = \"api\"\ndb-anon-role = \"guarded\"\n");
+        let mut process = Process::spawn(&Options { config, environment: environment.clone(), ..Options::default() });
+        match refused {
+            None => {
+                process.wait_ready();
+                assert_eq!(
+                    get(process.api, "/who").unwrap().text(),
+                    "[{\"name\":\"guarded\"}]",
+                    "{uri} {environment:?}"
+                );
+            }
+            Some(why) => process.wait_for_log(why),
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 #[test]
 fn a_burst_of_notifications_is_a_few_reloads() {
     let cluster = cluster();
