@@ -35,8 +35,25 @@ pub struct Listener {
     pub driver: Driver,
     pub reload: ReloadHandle,
     pub log: Log,
+    pub pulse: Pulse,
     /// What ends the process where the connection must not be opened again.
     pub on_fatal: Box<dyn Fn() + Send>,
+}
+
+/// When a silent connection is asked for a sign of life, and how long it has to give one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pulse {
+    pub quiet: Duration,
+    pub patience: Duration,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self {
+            quiet: Duration::from_secs(limits::LISTENER_HEARTBEAT_SECONDS),
+            patience: Duration::from_secs(limits::LISTENER_ANSWER_SECONDS),
+        }
+    }
 }
 
 /// Why listening ended.
@@ -63,6 +80,7 @@ impl Listener {
             driver: reloader.driver,
             reload: reloader.handle.clone(),
             log: reloader.log.clone(),
+            pulse: Pulse::default(),
             on_fatal,
         }
     }
@@ -160,8 +178,7 @@ impl Listener {
     }
 
     async fn hear(&self, idle: &mut Idle, channel: &str, changes: &mut Receiver<ConfigChanged>) -> Ended {
-        let quiet = Duration::from_secs(limits::LISTENER_HEARTBEAT_SECONDS);
-        let patience = Duration::from_secs(limits::LISTENER_ANSWER_SECONDS);
+        let Pulse { quiet, patience } = self.pulse;
         let hang_up = idle.hang_up();
         loop {
             let mut hearing = pin!(idle.notification_or_pulse(quiet, patience));

@@ -1,15 +1,23 @@
 //! The listening connection: on a primary beside a pool on a replica, and across a network that goes silent.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use trunkline::config::source::Outside;
+use trunkline::config::{Config, LogLevel};
+use trunkline::observe::Log;
 use trunkline::rt;
+use trunkline::rt::mailbox::mailbox;
 use trunkline::server::cluster::{Cluster, ClusterOptions, Shutdown};
+use trunkline::server::listener::{Listener, Pulse};
+use trunkline::server::publish::Publisher;
+use trunkline::server::readiness::Readiness;
+use trunkline::server::reload::{self, Ask};
 use trunkline::wire::conn::Idle;
 use trunkline::wire::connect::connect;
 use trunkline::wire::target::Target;
@@ -71,7 +79,7 @@ fn a_silent_connection_is_asked_for_a_sign_of_life() {
                 busy.send().await.unwrap();
                 let mut idle = busy.finish().await.unwrap();
                 let late = idle.notification_or_pulse(quiet, patience).await.unwrap().payload;
-                wire.cut.store(true, Ordering::Relaxed);
+                wire.cut();
                 let asked = Instant::now();
                 let error = idle.notification_or_pulse(quiet, patience).await.unwrap_err();
                 (late, error.to_string(), asked.elapsed())
@@ -84,11 +92,71 @@ fn a_silent_connection_is_asked_for_a_sign_of_life() {
     }
 }
 
+#[test]
+fn a_listener_whose_network_goes_silent_opens_another_connection() {
+    let cluster = cluster();
+    let wire = Wire::open(&cluster);
+    let (reload, asked) = reload::asks();
+    let (_changes, changed) = mailbox();
+    let (log, log_thread) = Log::start(LogLevel::Crit).unwrap();
+    let readiness = Arc::new(Readiness::default());
+    let listener = Listener {
+        publisher: Publisher::new(Config::load(&Nothing, None, &[], None).unwrap()),
+        readiness: readiness.clone(),
+        target: Arc::new(Target::parse(&wire.uri()).unwrap()),
+        driver: rt::driver(),
+        reload,
+        log,
+        pulse: Pulse { quiet: Duration::from_millis(20), patience: Duration::from_millis(500) },
+        on_fatal: Box::new(|| ()),
+    };
+    listener.start(changed).unwrap();
+    let patience = Duration::from_secs(20);
+    for message in ["first", "second"] {
+        wait_until("listening", || readiness.listener_is_up());
+        wire.wait_for_pulses(3);
+        psql(&cluster, "notify pgrst");
+        assert_eq!(asked.recv_timeout(patience), Ok(Ask::Config), "{message}");
+        wire.cut();
+        wait_until("lost", || !readiness.listener_is_up());
+        // What may have been missed is asked for as soon as there is a new connection.
+        assert_eq!(asked.recv_timeout(patience), Ok(Ask::Config), "after the {message}");
+    }
+    drop(log_thread);
+}
+
+fn wait_until(what: &str, done: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < deadline, "not {what} in time");
+        thread::yield_now();
+    }
+}
+
+/// No file, no environment.
+struct Nothing;
+
+impl Outside for Nothing {
+    fn read_file(&self, _path: &str) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn variable(&self, _name: &str) -> Option<String> {
+        None
+    }
+
+    fn variables(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+}
+
 /// A network between a client and PostgreSQL that can go silent without closing anything.
 struct Wire {
     folder: PathBuf,
-    cut: Arc<AtomicBool>,
-    /// Batches of nothing but a Sync that the client sent.
+    /// So many connections, from the first, are silent.
+    silent: Arc<AtomicU64>,
+    accepted: Arc<AtomicU64>,
+    /// Batches of nothing but a Sync that the client sent since the last cut.
     pulses: Arc<AtomicU64>,
 }
 
@@ -102,19 +170,31 @@ impl Wire {
         std::fs::create_dir_all(&folder).unwrap();
         let server = cluster.socket_dir().join(format!(".s.PGSQL.{}", cluster.port()));
         let listener = UnixListener::bind(folder.join(".s.PGSQL.5432")).unwrap();
-        let (cut, pulses): (Arc<AtomicBool>, Arc<AtomicU64>) = Default::default();
-        let (cutting, counting) = (cut.clone(), pulses.clone());
+        let (silent, accepted, pulses): (Arc<AtomicU64>, Arc<AtomicU64>, Arc<AtomicU64>) = Default::default();
+        let wire = Self { folder, silent: silent.clone(), accepted: accepted.clone(), pulses: pulses.clone() };
         thread::spawn(move || {
-            let (client, _) = listener.accept().unwrap();
-            let server = UnixStream::connect(server).unwrap();
-            let (from_server, to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-            let cut_too = cutting.clone();
-            thread::spawn(move || carry(from_server, to_client, &cut_too, |_| ()));
-            carry(client, server, &cutting, |bytes| {
-                counting.fetch_add(u64::from(bytes == SYNC), Ordering::Relaxed);
-            });
+            for client in listener.incoming().map_while(Result::ok) {
+                let number = accepted.fetch_add(1, Ordering::Relaxed);
+                let server = UnixStream::connect(&server).unwrap();
+                let (from_server, to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                let (silent, silent_too, counting) = (silent.clone(), silent.clone(), pulses.clone());
+                let cut = move || number < silent.load(Ordering::Relaxed);
+                let cut_too = move || number < silent_too.load(Ordering::Relaxed);
+                thread::spawn(move || carry(from_server, to_client, cut_too, |_| ()));
+                thread::spawn(move || {
+                    carry(client, server, cut, |bytes| {
+                        counting.fetch_add(u64::from(bytes == SYNC), Ordering::Relaxed);
+                    });
+                });
+            }
         });
-        Self { folder, cut, pulses }
+        wire
+    }
+
+    /// Nothing comes through on the connections that there are.
+    fn cut(&self) {
+        self.silent.store(self.accepted.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.pulses.store(0, Ordering::Relaxed);
     }
 
     fn uri(&self) -> String {
@@ -139,11 +219,11 @@ impl Drop for Wire {
 static WIRES: AtomicU64 = AtomicU64::new(0);
 
 /// Moves bytes until either end closes; once cut, it swallows them.
-fn carry(mut from: UnixStream, mut to: UnixStream, cut: &AtomicBool, look: impl Fn(&[u8])) {
+fn carry(mut from: UnixStream, mut to: UnixStream, cut: impl Fn() -> bool, look: impl Fn(&[u8])) {
     let mut buffer = [0; 4096];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         look(&buffer[..count]);
-        if !cut.load(Ordering::Relaxed) && to.write_all(&buffer[..count]).is_err() {
+        if !cut() && to.write_all(&buffer[..count]).is_err() {
             return;
         }
     }
