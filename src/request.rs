@@ -396,11 +396,12 @@ pub enum Nulls {
     Last,
 }
 
-/// Rows wanted. `limit: Some(0)` is its own case: `[]` without error.
+/// Rows wanted. `limit: Some(0)` is its own case: `[]` without error. A limit past what PostgreSQL takes, or a negative one
+/// of an embed, is for PostgreSQL to refuse.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RowRange {
     pub offset: u64,
-    pub limit: Option<u64>,
+    pub limit: Option<i128>,
 }
 
 #[cfg(test)]

@@ -660,7 +660,9 @@ fn agree(target: &str, values: &[ValueSpan]) -> Option<String> {
                 let items = value.list(target.as_bytes()).unwrap();
                 decoded.push(items.iter().map(|item| format!("element {item}")).collect());
             }
-            ValueKind::Limit => assert_eq!(Some(value.number(target.as_bytes())), request.range.limit, "{target}"),
+            ValueKind::Limit => {
+                assert_eq!(Some(value.number(target.as_bytes()).into()), request.range.limit, "{target}")
+            }
             ValueKind::Offset => assert_eq!(value.number(target.as_bytes()), request.range.offset, "{target}"),
         }
     }

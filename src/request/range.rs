@@ -38,7 +38,7 @@ impl Rows {
     }
 
     fn wanted(self) -> RowRange {
-        let limit = self.last.map(|last| clamp(last - self.first + 1));
+        let limit = self.last.map(|last| last - self.first + 1);
         RowRange { offset: clamp(self.first), limit }
     }
 }
@@ -160,10 +160,12 @@ fn integer(text: &str) -> Option<i128> {
     if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
         return None;
     }
-    // Past what fits the exact value makes no difference: PostgreSQL refuses both.
-    let value = i128::from_str_radix(digits, radix).unwrap_or(i128::MAX).min(i128::from(u64::MAX));
+    let value = i128::from_str_radix(digits, radix).unwrap_or(INTEGER_MAX).min(INTEGER_MAX);
     Some(sign * value)
 }
+
+/// Of what is larger PostgreSQL's refusal names this: sums of such numbers still fit.
+const INTEGER_MAX: i128 = 10_i128.pow(37);
 
 fn clamp(value: i128) -> u64 {
     u64::try_from(value.max(0)).unwrap_or(u64::MAX)
@@ -174,7 +176,7 @@ mod tests {
     use super::*;
     use crate::request::query;
 
-    fn check(method: Method<'_>, query: &str, header: Option<&str>, expect: Result<(u64, Option<u64>), RequestError>) {
+    fn check(method: Method<'_>, query: &str, header: Option<&str>, expect: Result<(u64, Option<i128>), RequestError>) {
         let parameters = query::split(query.as_bytes()).unwrap();
         let mut headers = Headers::default();
         headers.fields.extend(header.map(|value| ("Range", value.as_bytes())));
@@ -207,10 +209,29 @@ mod tests {
             ("", Some("-5"), Ok((0, None))),
             ("limit=(7)", None, Ok((0, Some(7)))),
             ("limit=0x10", None, Ok((0, Some(16)))),
-            ("limit=99999999999999999999999", None, Ok((0, Some(u64::MAX)))),
+            ("limit=99999999999999999999", None, Ok((0, Some(99_999_999_999_999_999_999)))),
         ] {
             check(Method::Get, query, header, expect);
         }
+    }
+
+    #[test]
+    fn ranges_of_embeds() {
+        let check = |query: &str, expect: (u64, Option<i128>)| {
+            let parameters = query::split(query.as_bytes()).unwrap();
+            let ranges = parse(&parameters, Method::Get, &Headers::default()).unwrap();
+            let [range] = ranges.by_path.as_slice() else { panic!("one range: {query}") };
+            assert_eq!((range.item.offset, range.item.limit), expect, "{query}");
+        };
+        check("crew.limit=3", (0, Some(3)));
+        check("crew.offset=2&crew.limit=3", (2, Some(3)));
+        // PostgreSQL refuses it.
+        check("crew.limit=-1", (0, Some(-1)));
+        check("crew.offset=-1", (0, None));
+        check("crew.limit=x", (0, None));
+        let nines = "9".repeat(50);
+        check(&format!("crew.limit={nines}&crew.offset={nines}"), (u64::MAX, Some(INTEGER_MAX)));
+        check(&format!("crew.limit=-{nines}"), (0, Some(-INTEGER_MAX)));
     }
 
     #[test]

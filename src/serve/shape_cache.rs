@@ -308,7 +308,7 @@ fn push_span(span: ValueSpan, transform: Transform, target: &[u8], values: &mut 
             values.push_with(|out| write_array(&items, out));
         }
         ValueKind::Limit | ValueKind::Offset => {
-            values.push_with(|out| transform.write_number(span.number(target), out));
+            values.push_with(|out| transform.write_number(span.number(target).into(), out));
         }
     }
     true

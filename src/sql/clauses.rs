@@ -175,6 +175,6 @@ pub(super) fn limit(out: &mut SqlWriter, range: &NodeRange, embed: Option<&Embed
     }
     if range.asked.is_some() {
         out.sql(" OFFSET ");
-        out.bind(number(range.slot, asked.offset, Transform::Offset));
+        out.bind(number(range.slot, asked.offset.into(), Transform::Offset));
     }
 }

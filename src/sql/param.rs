@@ -22,9 +22,9 @@ impl Transform {
     }
 
     /// Appends what is sent for a limit or an offset.
-    pub fn write_number(self, number: u64, out: &mut Vec<u8>) {
+    pub fn write_number(self, number: i128, out: &mut Vec<u8>) {
         let number = match self {
-            Self::Limit { rows_max: Some(rows_max) } => number.min(rows_max),
+            Self::Limit { rows_max: Some(rows_max) } => number.min(i128::from(rows_max)),
             Self::Limit { rows_max: None }
             | Self::Offset
             | Self::Verbatim
@@ -98,7 +98,7 @@ pub fn list(list: &OperandList<'_>) -> Param {
 }
 
 /// A limit or an offset.
-pub fn number(slot: Option<u32>, number: u64, transform: Transform) -> Param {
+pub fn number(slot: Option<u32>, number: i128, transform: Transform) -> Param {
     let mut value = Vec::new();
     transform.write_number(number, &mut value);
     Param { slot, transform, value: Some(value) }
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn numbers() {
         let check = |asked: u64, transform, expect: &str| {
-            let param = number(None, asked, transform);
+            let param = number(None, asked.into(), transform);
             assert_eq!(param.value.as_deref(), Some(expect.as_bytes()));
         };
         check(7, Transform::Limit { rows_max: None }, "7");
