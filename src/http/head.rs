@@ -83,11 +83,12 @@ impl HeadScan {
             match (blank, first) {
                 (true, true) => self.leading = self.line,
                 (true, false) => {
-                    return if self.line > limits.head_bytes_max {
-                        Err(Refusal::HeadTooLarge)
-                    } else {
-                        Ok(Some(self.line))
-                    };
+                    if self.line <= limits.head_bytes_max {
+                        return Ok(Some(self.line));
+                    }
+                    // A request line that is too long by itself is told so.
+                    self.refuse_early(bytes.get(..self.line).unwrap_or(bytes), limits)?;
+                    return Err(Refusal::HeadTooLarge);
                 }
                 (false, _) => {}
             }
@@ -693,6 +694,7 @@ mod tests {
             |length: usize| format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(length - 1)).into_bytes();
         assert!(read(&target(100)).is_ok());
         refused(414, &target(101));
+        refused(414, &target(2000));
         refused(414, format!("GET /{}", "x".repeat(300)).as_bytes());
         assert!(read(&with(&"A: b\r\n".repeat(39))).is_ok());
         refused(431, &with(&"A: b\r\n".repeat(40)));
