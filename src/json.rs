@@ -3,6 +3,7 @@
 
 pub mod decimal;
 mod escape;
+mod nest;
 mod number;
 mod row;
 mod strip;
@@ -10,6 +11,7 @@ mod time;
 pub mod value;
 
 pub use escape::{first_plain, first_to_escape, write as write_string, write_unquoted as write_string_unquoted};
+pub use nest::{Nest, NestError, NestRow, NestSeen, NestWriter};
 pub use number::{fuzz_number, is_json_number};
 pub use row::{FormMismatch, RowSeen, RowWidthError, RowWriter, fuzz_row};
 pub use strip::write_stripped;
@@ -18,6 +20,17 @@ pub use strip::write_stripped;
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct RowShape {
     pub leading: Vec<crate::sql::Leading>,
+    pub columns: Vec<OutputColumn>,
+    /// Where there are any, the leading columns are followed by one that tells whose row it is (`nest`).
+    pub children: Option<ChildRows>,
+}
+
+/// A to-many embed whose rows come behind their parent's, in columns of their own after all of the parent's.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ChildRows {
+    pub name: String,
+    /// How many of the parent's members stand before the array.
+    pub before: usize,
     pub columns: Vec<OutputColumn>,
 }
 

@@ -100,6 +100,9 @@ pub const CLIENTS_PER_CORE_MAX: usize = 65_536;
 pub const NESTING_MAX: usize = 200;
 /// Subqueries in one read's statement: about 150 bytes of SQL each, and planning time in PostgreSQL.
 pub const SUBQUERIES_MAX: u64 = 4096;
+/// Columns of parents and child rows together: a row has NULLs in those that aren't its own, five bytes each, and
+/// PostgreSQL takes 1,664.
+pub const CHILD_ROW_COLUMNS_MAX: usize = 256;
 /// Relationships of one catalog; foreign keys multiply with the views over both of their tables.
 pub const RELATIONSHIPS_MAX: usize = 4_000_000;
 /// Ways to name one foreign key's columns in one view that shows some of them more than once.

@@ -4,6 +4,7 @@
 
 pub mod call;
 pub mod call_refusal;
+pub mod child_rows;
 pub mod condition;
 pub mod embed;
 pub mod field;

@@ -4,6 +4,7 @@
 use crate::json::RowShape;
 
 pub mod call;
+mod child_rows;
 mod clauses;
 mod columns;
 pub mod condition;

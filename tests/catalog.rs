@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 #[path = "support/corpus.rs"]
+#[allow(dead_code)] // Shared: this test needs a part of it.
 mod corpus;
 
 use std::collections::BTreeMap;

@@ -139,7 +139,7 @@ fn literal(text: &str) -> String {
 #[track_caller]
 fn check(session: &mut Session, source: &str, columns: &[(&str, FieldForm)]) {
     let field = |&(name, form): &(&str, FieldForm)| OutputColumn::Field { name: name.into(), form };
-    let shape = RowShape { leading: Vec::new(), columns: columns.iter().map(field).collect() };
+    let shape = RowShape { columns: columns.iter().map(field).collect(), ..RowShape::default() };
     let plain = format!("select * from {source}");
     compare(session, &plain, &shape, &format!("select row_to_json(t) from {source}"), |writer| writer);
     let stripped = format!("select json_strip_nulls(row_to_json(t)) from {source}");
@@ -194,7 +194,8 @@ fn every_type_is_known(session: &mut Session) {
         let compared = tried.iter().any(|field| field.type_oid.to_string() == oid);
         assert!(compared || no_scalar == "true" || WITHOUT_INPUT.contains(&name), "no values of {line}");
     }
-    let shape = |form| RowShape { leading: vec![], columns: vec![OutputColumn::Field { name: "v".into(), form }] };
+    let shape =
+        |form| RowShape { columns: vec![OutputColumn::Field { name: "v".into(), form }], ..RowShape::default() };
     for (sql, form) in [
         ("select array[1]", FieldForm::Text),
         ("select '1 2'::oidvector", FieldForm::Text),
@@ -234,8 +235,10 @@ fn nested(session: &mut Session) {
     let json = |name: &str| OutputColumn::Field { name: name.into(), form: FieldForm::Json };
     let artist = OutputColumn::Object { name: "artist".into(), columns: vec![field("id"), field("name")] };
     let album = OutputColumn::Object { name: "album".into(), columns: vec![field("title"), artist, field("id")] };
-    let shape =
-        RowShape { leading: vec![], columns: vec![field("id"), album, json("tags"), json("pair"), field("name")] };
+    let shape = RowShape {
+        columns: vec![field("id"), album, json("tags"), json("pair"), field("name")],
+        ..RowShape::default()
+    };
     let plain = "select t.id, al.id, al.title, ar.id, ar.id, ar.name, al.id, to_json(t.tags), to_json(t.pair), t.name
                    from track t left join album al on al.id = t.album_id left join artist ar on ar.id = al.artist_id
                   order by t.id";

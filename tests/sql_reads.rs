@@ -13,7 +13,6 @@ use std::path::Path;
 use corpus::{Corpus, END, FIELD_END};
 use serde_json::Value;
 use trunkline::catalog::Catalog;
-use trunkline::catalog::load::{self, LoadSettings, LoadedRows};
 use trunkline::error::{ApiError, Details};
 use trunkline::http::{Headers, Method};
 use trunkline::plan::{PlanSettings, plan_read};
@@ -36,7 +35,7 @@ const GROUPS: [Group; 4] = [
 #[test]
 fn recorded_reads() {
     let postgres = Corpus::load();
-    let catalog = load_catalog(&postgres);
+    let catalog = postgres.catalog();
     let mut wanted = Vec::new();
     let mut script =
         String::from("SET client_min_messages = error;\nSET search_path = freight, conf_ext;\nSET ROLE conf_anon;\n");
@@ -152,19 +151,4 @@ fn same(made: &Value, want: &Value) -> bool {
         }
         (made, want) => made == want,
     }
-}
-
-fn load_catalog(postgres: &Corpus) -> Catalog {
-    let settings = LoadSettings {
-        schemas: vec!["freight".to_owned()],
-        extra_search_path: vec!["conf_ext".to_owned()],
-        server_version: 150_000,
-        ..LoadSettings::default()
-    };
-    let queries = load::queries(&settings);
-    let mut rows = LoadedRows::default();
-    for (query, answer) in queries.iter().zip(postgres.ask(&queries)) {
-        rows.add(query.name, answer);
-    }
-    load::build(&rows, &settings).unwrap_or_else(|error| panic!("{}", error.message()))
 }

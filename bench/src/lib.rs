@@ -25,7 +25,7 @@ impl Sample {
     pub fn new(columns: &[(&str, u32)], fields_of: impl Fn(u32) -> Vec<Option<String>>) -> Self {
         let column = |&(name, _): &_| OutputColumn::Field { name: String::from(name), form: FieldForm::ByType };
         let field = |&(name, type_oid): &_| FieldDescription { name: String::from(name), type_oid, type_modifier: -1 };
-        let shape = RowShape { leading: Vec::new(), columns: columns.iter().map(column).collect() };
+        let shape = RowShape { columns: columns.iter().map(column).collect(), ..RowShape::default() };
         let fields = RowDescription { fields: columns.iter().map(field).collect() };
         let writer = RowWriter::compile(&shape, &fields).unwrap_or_else(|error| panic!("{error}"));
         let row = |n| {

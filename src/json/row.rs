@@ -27,14 +27,14 @@ enum Frame {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Nulls {
+pub(super) enum Nulls {
     Kept,
     Stripped,
 }
 
 /// What to do next. `lead` is `{"id":` or `,"name":`, the name escaped.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Field {
         lead: Lead,
         form: JsonForm,
@@ -52,7 +52,7 @@ enum Step {
 }
 
 #[derive(Clone, Copy, Default, Debug)]
-struct Extent {
+pub(super) struct Extent {
     columns: usize,
     steps: usize,
 }
@@ -156,7 +156,10 @@ impl RowWriter {
         if seen.present {
             match (self.frame, self.nulls) {
                 (Frame::Object, Nulls::Kept) => write_members(out, &self.steps, fields),
-                (Frame::Object, Nulls::Stripped) => write_members_stripped(out, &self.steps, fields),
+                (Frame::Object, Nulls::Stripped) => {
+                    out.push(b'{');
+                    write_members_stripped(out, &self.steps, fields);
+                }
                 (Frame::Bare(form), nulls) => write_bare(out, form, nulls, fields.next().flatten()),
             }
         }
@@ -165,7 +168,7 @@ impl RowWriter {
 }
 
 /// The number of result columns that these members take.
-fn width(columns: &[OutputColumn]) -> usize {
+pub(super) fn width(columns: &[OutputColumn]) -> usize {
     columns.iter().fold(0, |sum, column| {
         sum + match column {
             OutputColumn::Field { .. } => 1,
@@ -174,42 +177,55 @@ fn width(columns: &[OutputColumn]) -> usize {
     })
 }
 
-fn compile_columns<'f>(
+/// Descriptions of the columns that are still to be compiled.
+pub(super) type FieldColumns<'f> = std::iter::Skip<std::slice::Iter<'f, FieldDescription>>;
+
+pub(super) fn compile_columns(
     steps: &mut Vec<Step>,
     columns: &[OutputColumn],
-    fields: &mut impl Iterator<Item = &'f FieldDescription>,
+    fields: &mut FieldColumns<'_>,
 ) -> Result<(), FormMismatch> {
     let mut opening = b'{';
     for column in columns {
-        // The width was checked, so a field is there.
-        let Some(field) = fields.next() else { break };
-        match column {
-            OutputColumn::Field { name, form } => {
-                let form = form_of(*form, field.type_oid)
-                    .ok_or_else(|| FormMismatch::Type { column: name.clone(), oid: field.type_oid })?;
-                steps.push(Step::Field { lead: Lead::new(opening, name), form });
-            }
-            OutputColumn::Object { name, columns } => {
-                let at = steps.len();
-                let skip = Extent { columns: width(columns), steps: 0 };
-                steps.push(Step::Open { lead: Lead::new(opening, name), skip });
-                compile_columns(steps, columns, fields)?;
-                let inside = steps.len() - at - 1;
-                if let Some(Step::Open { skip, .. }) = steps.get_mut(at) {
-                    skip.steps = inside;
-                }
-            }
-        }
+        compile_column(steps, opening, column, fields)?;
         opening = b',';
     }
     steps.push(Step::Close { empty: columns.is_empty() });
     Ok(())
 }
 
+pub(super) fn compile_column(
+    steps: &mut Vec<Step>,
+    opening: u8,
+    column: &OutputColumn,
+    fields: &mut FieldColumns<'_>,
+) -> Result<(), FormMismatch> {
+    // The width was checked, so a field is there.
+    let Some(field) = fields.next() else { return Ok(()) };
+    match column {
+        OutputColumn::Field { name, form } => {
+            let form = form_of(*form, field.type_oid)
+                .ok_or_else(|| FormMismatch::Type { column: name.clone(), oid: field.type_oid })?;
+            steps.push(Step::Field { lead: Lead::new(opening, name), form });
+        }
+        OutputColumn::Object { name, columns } => {
+            let at = steps.len();
+            let skip = Extent { columns: width(columns), steps: 0 };
+            steps.push(Step::Open { lead: Lead::new(opening, name), skip });
+            compile_columns(steps, columns, fields)?;
+            let inside = steps.len() - at - 1;
+            if let Some(Step::Open { skip, .. }) = steps.get_mut(at) {
+                skip.steps = inside;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What stands in front of a member's value. Most are short: those are copied as one block of fixed size, which takes a
 /// few instructions where a copy of any length takes a call.
 #[derive(Clone, Debug)]
-struct Lead {
+pub(super) struct Lead {
     block: [u8; LEAD_BLOCK],
     len: usize,
     /// The whole, where it is longer than the block.
@@ -219,7 +235,7 @@ struct Lead {
 const LEAD_BLOCK: usize = 16;
 
 impl Lead {
-    fn new(opening: u8, name: &str) -> Self {
+    pub(super) fn new(opening: u8, name: &str) -> Self {
         let mut text = vec![opening];
         escape::write(&mut text, name.as_bytes());
         text.push(b':');
@@ -231,7 +247,7 @@ impl Lead {
     }
 
     #[inline(always)]
-    fn write(&self, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
         if self.len > LEAD_BLOCK {
             out.extend_from_slice(&self.long);
         } else {
@@ -241,7 +257,7 @@ impl Lead {
         }
     }
 
-    fn text(&self) -> &[u8] {
+    pub(super) fn text(&self) -> &[u8] {
         if self.len > LEAD_BLOCK { &self.long } else { self.block.get(..self.len).unwrap_or_default() }
     }
 }
@@ -256,7 +272,7 @@ fn form_of(form: FieldForm, oid: u32) -> Option<JsonForm> {
     }
 }
 
-fn read_leading<'a>(leading: &[Leading], fields: &mut impl Iterator<Item = Option<&'a [u8]>>) -> RowSeen {
+pub(super) fn read_leading<'a>(leading: &[Leading], fields: &mut impl Iterator<Item = Option<&'a [u8]>>) -> RowSeen {
     let mut seen = RowSeen { total: None, page_total: None, present: true };
     for column in leading {
         let field = fields.next().flatten();
@@ -269,7 +285,7 @@ fn read_leading<'a>(leading: &[Leading], fields: &mut impl Iterator<Item = Optio
     seen
 }
 
-fn integer(field: Option<&[u8]>) -> Option<i64> {
+pub(super) fn integer(field: Option<&[u8]>) -> Option<i64> {
     std::str::from_utf8(field?).ok()?.parse().ok()
 }
 
@@ -278,6 +294,20 @@ fn write_bare(out: &mut Vec<u8>, form: JsonForm, nulls: Nulls, field: Option<&[u
         (None, _, _) => out.extend_from_slice(b"null"),
         (Some(text), JsonForm::Json, Nulls::Stripped) => strip::write_stripped(out, text),
         (Some(text), form, _) => write_value(out, form, text),
+    }
+}
+
+/// The members of an object, or of a part of one.
+#[inline]
+pub(super) fn write_steps<'a>(
+    out: &mut Vec<u8>,
+    steps: &[Step],
+    fields: impl Iterator<Item = Option<&'a [u8]>>,
+    nulls: Nulls,
+) {
+    match nulls {
+        Nulls::Kept => write_members(out, steps, fields),
+        Nulls::Stripped => write_members_stripped(out, steps, fields),
     }
 }
 
@@ -305,10 +335,10 @@ fn write_members<'a>(out: &mut Vec<u8>, steps: &[Step], mut fields: impl Iterato
     }
 }
 
-/// As `write_members`, without the members that are null. Which member comes first is known only as it is written.
+/// As `write_members`, without the members that are null, in an object that is open. Which member comes first is known only
+/// as it is written.
 fn write_members_stripped<'a>(out: &mut Vec<u8>, steps: &[Step], mut fields: impl Iterator<Item = Option<&'a [u8]>>) {
     let mut steps = steps.iter();
-    out.push(b'{');
     while let Some(step) = steps.next() {
         match step {
             Step::Field { lead, form } => {
@@ -338,7 +368,7 @@ fn write_members_stripped<'a>(out: &mut Vec<u8>, steps: &[Step], mut fields: imp
 }
 
 /// No value ends in an opening brace, so one at the end of the buffer means that no member has been written.
-fn write_lead_stripped(out: &mut Vec<u8>, lead: &[u8]) {
+pub(super) fn write_lead_stripped(out: &mut Vec<u8>, lead: &[u8]) {
     if out.last() != Some(&b'{') {
         out.push(b',');
     }
@@ -388,7 +418,7 @@ pub fn fuzz_row(data: &[u8]) {
             columns.push(OutputColumn::Field { name: "member".into(), form: FieldForm::ByType });
         }
     }
-    let shape = RowShape { leading: Vec::new(), columns };
+    let shape = RowShape { columns, ..RowShape::default() };
     let Ok(writer) = RowWriter::compile(&shape, &RowDescription { fields: types }) else { return };
     for writer in [writer.clone(), writer.stripping_nulls()] {
         let mut out = Vec::new();
@@ -426,7 +456,8 @@ mod tests {
     }
 
     fn writer(leading: &[Leading], columns: Vec<OutputColumn>, oids: &[u32]) -> RowWriter {
-        RowWriter::compile(&RowShape { leading: leading.to_vec(), columns }, &description(oids)).unwrap()
+        RowWriter::compile(&RowShape { leading: leading.to_vec(), columns, children: None }, &description(oids))
+            .unwrap()
     }
 
     #[track_caller]
@@ -520,7 +551,7 @@ mod tests {
     fn what_does_not_fit() {
         fn check(form: FieldForm, oid: u32, fits: bool) {
             let columns = vec![OutputColumn::Field { name: "c".into(), form }];
-            let got = RowWriter::compile(&RowShape { leading: vec![], columns }, &description(&[oid])).map(drop);
+            let got = RowWriter::compile(&RowShape { columns, ..RowShape::default() }, &description(&[oid])).map(drop);
             let refused = Err(FormMismatch::Type { column: "c".into(), oid });
             assert_eq!(got, if fits { Ok(()) } else { refused }, "{form:?} {oid}");
         }
@@ -536,7 +567,8 @@ mod tests {
             check(FieldForm::Text, oid, text);
             check(FieldForm::Json, oid, json);
         }
-        let shape = RowShape { leading: vec![Leading::Total], columns: vec![object("o", vec![field("a")])] };
+        let shape =
+            RowShape { leading: vec![Leading::Total], columns: vec![object("o", vec![field("a")])], children: None };
         let narrow = RowWriter::compile(&shape, &description(&[20, 16])).map(drop);
         assert_eq!(narrow, Err(FormMismatch::Width { want: 3, got: 2 }));
         let writer = RowWriter::compile(&shape, &description(&[20, 16, 23])).unwrap();

@@ -29,6 +29,8 @@ pub enum EmbedShape {
     Object,
     /// to-many: `"tasks": […]`
     Array,
+    /// to-many: as `Array`, its rows behind their parent's among the statement's (`plan::child_rows`)
+    ChildRows,
     /// to-one: the child's columns among the parent's
     Spread,
     /// to-many: each of the child's columns an array among the parent's columns
@@ -39,7 +41,7 @@ impl Embed<'_> {
     pub fn to_one(&self) -> bool {
         match self.shape {
             EmbedShape::Object | EmbedShape::Spread => true,
-            EmbedShape::Array | EmbedShape::SpreadArrays => false,
+            EmbedShape::Array | EmbedShape::ChildRows | EmbedShape::SpreadArrays => false,
         }
     }
 

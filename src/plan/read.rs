@@ -12,7 +12,7 @@ use crate::plan::negotiate::{self, Answer, Selection};
 use crate::plan::order::{self, OrderTerm};
 use crate::plan::refusal::PlanError;
 use crate::plan::tree::{self, Branch, EmbedRequest, RootConditions, TargetNames};
-use crate::plan::{size, spread};
+use crate::plan::{child_rows, size, spread};
 use crate::request::prefer::{CountMode, Handling};
 use crate::request::{Action, ApiRequest, BodyWanted, Query, RowRange};
 
@@ -182,7 +182,9 @@ pub fn plan_read<'p>(
     check_preferences(request)?;
     let total = total(request.preferences.count, &root.range, settings.max_rows);
     let maker = if settings.row_writer { Maker::RowWriter } else { Maker::Database };
-    Ok(ReadPlan { root, body, answer, maker, yields: Yields::Rows, total, warnings })
+    let mut plan = ReadPlan { root, body, answer, maker, yields: Yields::Rows, total, warnings };
+    child_rows::choose(&mut plan);
+    Ok(plan)
 }
 
 /// `handling=strict` refuses preferences that are none.

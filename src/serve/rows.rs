@@ -8,7 +8,7 @@ use super::ServeError;
 use super::answer::{Counted, Counts};
 use super::transaction::Sink;
 use crate::http::{Reply, ResponseHead};
-use crate::json::{ARRAY_CLOSE, ARRAY_OPEN, RowShape, RowWriter};
+use crate::json::{ARRAY_CLOSE, ARRAY_OPEN, Nest, NestRow, NestWriter, RowSeen, RowShape, RowWriter};
 use crate::limits;
 use crate::media::Nulls;
 use crate::respond::failure::Failure;
@@ -42,9 +42,19 @@ pub enum Streaming {
     PastBuffer,
 }
 
-/// The row writer of a statement, kept with it: compiled once for the columns that the server described.
+/// The writer of a statement's rows, kept with it: compiled once for the columns that the server described.
 #[derive(Debug, Default)]
-pub struct CompiledWriter(Option<(Rc<RowDescription>, Rc<RowWriter>)>);
+pub struct CompiledWriter {
+    known: Option<(Rc<RowDescription>, Rc<Writer>)>,
+    /// A buffer for the next result with child rows.
+    spare: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Writer {
+    Flat(RowWriter),
+    Nested(NestWriter),
+}
 
 impl CompiledWriter {
     fn get(
@@ -52,22 +62,34 @@ impl CompiledWriter {
         shape: &RowShape,
         (framing, nulls): (Framing, Nulls),
         fields: &Rc<RowDescription>,
-    ) -> Result<Rc<RowWriter>, ServeError> {
-        if let Some((known, writer)) = &self.0
+    ) -> Result<Rc<Writer>, ServeError> {
+        if let Some((known, writer)) = &self.known
             && (Rc::ptr_eq(known, fields) || known == fields)
         {
             return Ok(writer.clone());
         }
-        let writer = RowWriter::compile(shape, fields).map_err(|_| ServeError::FormMismatch)?;
-        let writer = match nulls {
-            Nulls::Kept => writer,
-            Nulls::Stripped => writer.stripping_nulls(),
+        let writer = match &shape.children {
+            None => {
+                let writer = RowWriter::compile(shape, fields).map_err(|_| ServeError::FormMismatch)?;
+                let writer = match nulls {
+                    Nulls::Kept => writer,
+                    Nulls::Stripped => writer.stripping_nulls(),
+                };
+                Writer::Flat(match framing {
+                    Framing::Scalar | Framing::Scalars { .. } => writer.bare(),
+                    Framing::Array | Framing::Singular | Framing::First | Framing::None => writer,
+                })
+            }
+            Some(children) => {
+                let writer = NestWriter::compile(shape, children, fields).map_err(|_| ServeError::FormMismatch)?;
+                Writer::Nested(match nulls {
+                    Nulls::Kept => writer,
+                    Nulls::Stripped => writer.stripping_nulls(),
+                })
+            }
         };
-        let writer = Rc::new(match framing {
-            Framing::Scalar | Framing::Scalars { .. } => writer.bare(),
-            Framing::Array | Framing::Singular | Framing::First | Framing::None => writer,
-        });
-        self.0 = Some((fields.clone(), writer.clone()));
+        let writer = Rc::new(writer);
+        self.known = Some((fields.clone(), writer.clone()));
         Ok(writer)
     }
 }
@@ -87,7 +109,8 @@ pub struct Rows<'j, H> {
     job: RowsJob<'j>,
     /// Writes the head of an answer that goes out before its last row is known.
     stream_head: H,
-    writer: Option<Rc<RowWriter>>,
+    writer: Option<Rc<Writer>>,
+    nest: Nest,
     /// Rows of the page.
     pub count: u64,
     /// Total that a leading column told.
@@ -96,11 +119,18 @@ pub struct Rows<'j, H> {
 
 impl<'j, H: FnMut(&mut ResponseHead)> Rows<'j, H> {
     pub fn new(job: RowsJob<'j>, stream_head: H) -> Self {
-        Self { job, stream_head, writer: None, count: 0, total: None }
+        Self { job, stream_head, writer: None, nest: Nest::default(), count: 0, total: None }
     }
 
     /// Closes the array; the body is complete.
-    pub fn finish(&self, reply: &mut Reply) {
+    pub fn finish(&mut self, reply: &mut Reply) {
+        if let Some(Writer::Nested(writer)) = self.writer.as_deref() {
+            writer.finish(&self.nest, reply.body());
+            let spare = std::mem::take(&mut self.nest).into_spare();
+            if spare.capacity() <= limits::RESPONSE_KEPT_BYTES {
+                self.job.compiled.borrow_mut().spare = spare;
+            }
+        }
         match self.job.framing {
             Framing::Array | Framing::Scalars { .. } => {
                 if self.count == 0 {
@@ -122,37 +152,33 @@ impl<H> Counts for Rows<'_, H> {
 
 impl<H: FnMut(&mut ResponseHead)> Sink for Rows<'_, H> {
     fn columns(&mut self, fields: &Rc<RowDescription>) -> Result<(), ServeError> {
-        self.writer =
-            Some(self.job.compiled.borrow_mut().get(self.job.shape, (self.job.framing, self.job.nulls), fields)?);
+        let mut compiled = self.job.compiled.borrow_mut();
+        self.writer = Some(compiled.get(self.job.shape, (self.job.framing, self.job.nulls), fields)?);
+        self.nest = Nest::new(std::mem::take(&mut compiled.spare));
         Ok(())
     }
 
     #[inline]
     fn row(&mut self, row: DataRow<'_>, reply: &mut Reply) -> Result<(), ServeError> {
-        let Some(writer) = &self.writer else { return Err(ServeError::FormMismatch) };
-        let body = reply.body();
-        let begin = body.len();
-        match (self.job.framing, self.count) {
-            (Framing::Array | Framing::Scalars { .. }, 0) => body.extend_from_slice(ARRAY_OPEN),
-            (Framing::Array, _) => body.extend_from_slice(writer.separator()),
-            (Framing::Scalars { separator }, _) => body.extend_from_slice(separator),
-            (Framing::Singular | Framing::First | Framing::Scalar | Framing::None, _) => {}
+        match self.writer.as_deref() {
+            None => Err(ServeError::FormMismatch),
+            Some(Writer::Flat(writer)) => flat_row(&self.job, writer, (&mut self.count, &mut self.total), row, reply),
+            Some(Writer::Nested(writer)) => {
+                let body = reply.body();
+                let begin = body.len();
+                if self.job.framing == Framing::Array && self.count == 0 {
+                    body.extend_from_slice(ARRAY_OPEN);
+                }
+                let seen = writer.write_row(&mut self.nest, body, row).map_err(|_| ServeError::FormMismatch)?;
+                note_total(&mut self.total, seen.row);
+                match seen.kind {
+                    NestRow::Parent => self.count += 1,
+                    NestRow::Child => {}
+                    NestRow::Nothing => body.truncate(begin),
+                }
+                Ok(())
+            }
         }
-        let seen = writer.write_row(body, row).map_err(|_| ServeError::FormMismatch)?;
-        if let Some(total) = seen.total {
-            self.total = u64::try_from(total).ok();
-        }
-        if !seen.present {
-            body.truncate(begin);
-            return Ok(());
-        }
-        match self.job.framing {
-            Framing::None => body.truncate(begin),
-            Framing::First | Framing::Scalar if self.count > 0 => body.truncate(begin),
-            Framing::First | Framing::Scalar | Framing::Array | Framing::Scalars { .. } | Framing::Singular => {}
-        }
-        self.count += 1;
-        Ok(())
     }
 
     async fn pause(&mut self, reply: &mut Reply) -> Result<(), ServeError> {
@@ -174,5 +200,42 @@ impl<H: FnMut(&mut ResponseHead)> Sink for Rows<'_, H> {
             return Err(ServeError::Failure(Failure::ResponseTooLarge { bytes_max: self.job.body_bytes_max }));
         }
         Ok(())
+    }
+}
+
+#[inline]
+fn flat_row(
+    job: &RowsJob<'_>,
+    writer: &RowWriter,
+    (count, total): (&mut u64, &mut Option<u64>),
+    row: DataRow<'_>,
+    reply: &mut Reply,
+) -> Result<(), ServeError> {
+    let body = reply.body();
+    let begin = body.len();
+    match (job.framing, *count) {
+        (Framing::Array | Framing::Scalars { .. }, 0) => body.extend_from_slice(ARRAY_OPEN),
+        (Framing::Array, _) => body.extend_from_slice(writer.separator()),
+        (Framing::Scalars { separator }, _) => body.extend_from_slice(separator),
+        (Framing::Singular | Framing::First | Framing::Scalar | Framing::None, _) => {}
+    }
+    let seen = writer.write_row(body, row).map_err(|_| ServeError::FormMismatch)?;
+    note_total(total, seen);
+    if !seen.present {
+        body.truncate(begin);
+        return Ok(());
+    }
+    match job.framing {
+        Framing::None => body.truncate(begin),
+        Framing::First | Framing::Scalar if *count > 0 => body.truncate(begin),
+        Framing::First | Framing::Scalar | Framing::Array | Framing::Scalars { .. } | Framing::Singular => {}
+    }
+    *count += 1;
+    Ok(())
+}
+
+fn note_total(total: &mut Option<u64>, seen: RowSeen) {
+    if let Some(told) = seen.total {
+        *total = u64::try_from(told).ok();
     }
 }

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use crate::json::{FieldForm, OutputColumn};
+use super::Leading;
+use crate::json::{ChildRows, FieldForm, OutputColumn, RowShape};
 use crate::plan::embed::{Embed, EmbedShape};
 use crate::plan::field::{AggregateCall, Reading, SelectColumn};
 use crate::plan::read::Node;
@@ -45,7 +46,7 @@ impl Mode {
                 Self::json(&embed.node)
             }
             (Self::Flat, EmbedShape::Spread) => Self::Flat,
-            (Self::Flat, EmbedShape::Object) => Self::of(&embed.node),
+            (Self::Flat, EmbedShape::Object | EmbedShape::ChildRows) => Self::of(&embed.node),
         }
     }
 }
@@ -125,6 +126,7 @@ pub(super) fn leaves<'a, 'p>(node: &'a Node<'p>, mode: Mode) -> Vec<Leaf<'a, 'p>
                     list.push(leaf(child.key, Reading::Json, None, what));
                 }
             }
+            (EmbedShape::ChildRows, _) => {}
         }
     }
     name_apart(&mut list);
@@ -144,33 +146,54 @@ fn name_apart(list: &mut [Leaf<'_, '_>]) {
     }
 }
 
-/// What the row writer makes of the root's list; in step with `leaves`.
-pub(super) fn output(node: &Node<'_>, mode: Mode) -> Vec<OutputColumn> {
-    let field = |name: &str, reading| OutputColumn::Field {
-        name: name.to_owned(),
-        form: match reading {
-            Reading::ByType => FieldForm::ByType,
-            Reading::Text => FieldForm::Text,
-            Reading::Json | Reading::ToJson => FieldForm::Json,
-        },
-    };
-    let mut columns: Vec<OutputColumn> = node.select.iter().map(|column| field(column.key, column.reading)).collect();
-    for embed in node.embeds.iter().filter(|embed| !embed.is_empty()) {
-        let below = mode.below(embed);
-        match (embed.shape, mode) {
-            (EmbedShape::Array, _) | (EmbedShape::Object, Mode::Json | Mode::Jsonb) => {
-                columns.push(field(embed.key, Reading::Json));
-            }
-            (EmbedShape::Object, Mode::Flat) => {
-                columns.push(OutputColumn::Object { name: embed.key.to_owned(), columns: output(&embed.node, below) })
-            }
-            (EmbedShape::Spread, _) => columns.extend(output(&embed.node, below)),
-            (EmbedShape::SpreadArrays, _) => {
-                columns.extend(leaves(&embed.node, below).iter().map(|leaf| field(&leaf.key, Reading::Json)))
-            }
+/// What the row writer makes of the root's list, in step with `leaves`, and of the child rows.
+pub(super) fn row_shape(root: &Node<'_>, mode: Mode, leading: Vec<Leading>) -> RowShape {
+    let mut columns = own_output(root);
+    let mut children = None;
+    for embed in root.embeds.iter().filter(|embed| !embed.is_empty()) {
+        if embed.shape == EmbedShape::ChildRows {
+            let of_child = output(&embed.node, mode.below(embed));
+            children = Some(ChildRows { name: embed.key.to_owned(), before: columns.len(), columns: of_child });
         }
+        columns.extend(embed_output(embed, mode));
     }
+    RowShape { leading, columns, children }
+}
+
+fn output(node: &Node<'_>, mode: Mode) -> Vec<OutputColumn> {
+    let mut columns = own_output(node);
+    columns.extend(node.embeds.iter().filter(|embed| !embed.is_empty()).flat_map(|embed| embed_output(embed, mode)));
     columns
+}
+
+fn own_output(node: &Node<'_>) -> Vec<OutputColumn> {
+    node.select.iter().map(|column| field(column.key, column.reading)).collect()
+}
+
+fn embed_output(embed: &Embed<'_>, mode: Mode) -> Vec<OutputColumn> {
+    let below = mode.below(embed);
+    match (embed.shape, mode) {
+        (EmbedShape::Array, _) | (EmbedShape::Object, Mode::Json | Mode::Jsonb) => {
+            vec![field(embed.key, Reading::Json)]
+        }
+        (EmbedShape::Object, Mode::Flat) => {
+            vec![OutputColumn::Object { name: embed.key.to_owned(), columns: output(&embed.node, below) }]
+        }
+        (EmbedShape::Spread, _) => output(&embed.node, below),
+        (EmbedShape::SpreadArrays, _) => {
+            leaves(&embed.node, below).iter().map(|leaf| field(&leaf.key, Reading::Json)).collect()
+        }
+        (EmbedShape::ChildRows, _) => Vec::new(),
+    }
+}
+
+fn field(name: &str, reading: Reading) -> OutputColumn {
+    let form = match reading {
+        Reading::ByType => FieldForm::ByType,
+        Reading::Text => FieldForm::Text,
+        Reading::Json | Reading::ToJson => FieldForm::Json,
+    };
+    OutputColumn::Field { name: name.to_owned(), form }
 }
 
 /// One group of everything has a row even where there is nothing.

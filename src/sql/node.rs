@@ -61,7 +61,13 @@ pub(super) fn select(
     rest(out, node, mode, within, aggregates, usize::from(with_presence));
 }
 
-fn expression(out: &mut SqlWriter, node: &Node<'_>, leaf: &Leaf<'_, '_>, mode: Mode, aggregates: Aggregates) {
+pub(super) fn expression(
+    out: &mut SqlWriter,
+    node: &Node<'_>,
+    leaf: &Leaf<'_, '_>,
+    mode: Mode,
+    aggregates: Aggregates,
+) {
     let aggregate = match aggregates {
         Aggregates::Own => leaf.aggregate,
         Aggregates::Lifted => None,
@@ -169,6 +175,7 @@ fn joins(out: &mut SqlWriter, node: &Node<'_>, mode: Mode) {
     for (index, embed) in node.embeds.iter().enumerate() {
         let joined = match embed.shape {
             EmbedShape::Array => node.is_grouped() && !embed.is_empty(),
+            EmbedShape::ChildRows => false,
             EmbedShape::SpreadArrays => !embed.is_empty(),
             EmbedShape::Object | EmbedShape::Spread => {
                 !embed.is_empty() || node.order.iter().any(|term| term.of == OrderOf::Embed(index))
@@ -192,7 +199,7 @@ fn joined_rows(out: &mut SqlWriter, node: &Node<'_>, embed: &Embed<'_>, mode: Mo
     let within = Some((node, embed));
     let below = mode.below(embed);
     match (embed.shape, mode) {
-        (EmbedShape::Array, _) => aggregated_rows(out, node, embed),
+        (EmbedShape::Array | EmbedShape::ChildRows, _) => aggregated_rows(out, node, embed),
         (EmbedShape::Object, Mode::Flat) => {
             select(out, &embed.node, below, within, Names::Unique, Aggregates::Own);
         }

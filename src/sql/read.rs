@@ -1,14 +1,14 @@
 //! A read as SELECT. The root's rows come back as plain columns; so do to-one embeds, joined, their columns named apart.
-//! To-many embeds are JSON from correlated subqueries. Where the body is made in SQL, and in grouped rows, every embed is
+//! To-many embeds are rows behind their parent's (`child_rows`) where the plan says so, else JSON from correlated
+//! subqueries. Where the body is made in SQL, and in grouped rows, every embed is
 //! one JSON column.
 
 use super::clauses::SOURCE_CTE;
-use super::columns::{Aggregates, Mode, Names, leaves, output};
+use super::columns::{Aggregates, Mode, Names, leaves, row_shape};
 use super::node::{rest, root_list, select};
 use super::param::fixed;
 use super::writer::SqlWriter;
-use super::{Leading, ResultShape, Statement, count, explain};
-use crate::json::RowShape;
+use super::{Leading, ResultShape, Statement, child_rows, count, explain};
 use crate::media::Nulls;
 use crate::plan::negotiate::AnswerForm;
 use crate::plan::read::{Maker, Node, ReadPlan, Source, Total, Yields};
@@ -41,23 +41,32 @@ pub(super) fn answer(out: &mut SqlWriter, plan: &ReadPlan<'_>) -> ResultShape {
 /// Rows for the row writer; with an exact total, that total before each of them, and one row for it alone in an empty page.
 fn rows(out: &mut SqlWriter, plan: &ReadPlan<'_>) -> ResultShape {
     let mode = Mode::of(&plan.root);
-    let columns = output(&plan.root, mode);
+    let children = child_rows::of(&plan.root);
     let Some(rows_max) = counted(plan.total) else {
-        out.sql("SELECT ");
-        root_list(out, &plan.root, mode);
-        rest(out, &plan.root, mode, None, Aggregates::Own, 0);
-        return ResultShape::Rows(RowShape { leading: Vec::new(), columns });
+        if let Some(embed) = children {
+            child_rows::select(out, &plan.root, embed, mode);
+        } else {
+            out.sql("SELECT ");
+            root_list(out, &plan.root, mode);
+            rest(out, &plan.root, mode, None, Aggregates::Own, 0);
+        }
+        return ResultShape::Rows(row_shape(&plan.root, mode, Vec::new()));
     };
     out.sql("SELECT counted.total, page.* FROM (");
     count::total(out, &plan.root, rows_max);
-    out.sql(") AS counted LEFT JOIN (SELECT TRUE");
-    if !columns.is_empty() {
-        out.sql(", ");
-    }
-    root_list(out, &plan.root, mode);
-    rest(out, &plan.root, mode, None, Aggregates::Own, 1);
+    out.sql(") AS counted LEFT JOIN (");
+    let shape = if let Some(embed) = children {
+        child_rows::select(out, &plan.root, embed, mode);
+        row_shape(&plan.root, mode, vec![Leading::Total])
+    } else {
+        let shape = row_shape(&plan.root, mode, vec![Leading::Total, Leading::Presence]);
+        out.sql(if shape.columns.is_empty() { "SELECT TRUE" } else { "SELECT TRUE, " });
+        root_list(out, &plan.root, mode);
+        rest(out, &plan.root, mode, None, Aggregates::Own, 1);
+        shape
+    };
     out.sql(") AS page ON TRUE");
-    ResultShape::Rows(RowShape { leading: vec![Leading::Total, Leading::Presence], columns })
+    ResultShape::Rows(shape)
 }
 
 /// Whether the statement counts, and up to which `db-max-rows`.
@@ -239,7 +248,7 @@ mod tests {
         request.query.conditions.push(equals(&["crew"], "name", "Otto"));
         check(
             &request,
-            r#"SELECT "vessels"."id", (SELECT coalesce(json_agg("vessels_crew_1"), '[]') AS "vessels_crew_1" FROM (SELECT "crew"."name" AS "name" FROM "api"."crew", "api"."assignments" AS "trunkline_junction" WHERE "crew"."name" = $1 AND "crew"."id" = "trunkline_junction"."crew_id" AND "trunkline_junction"."vessel_id" = "vessels"."id") AS "vessels_crew_1") FROM "api"."vessels" WHERE EXISTS (SELECT 1 FROM "api"."crew", "api"."assignments" AS "trunkline_junction" WHERE "crew"."name" = $2 AND "crew"."id" = "trunkline_junction"."crew_id" AND "trunkline_junction"."vessel_id" = "vessels"."id")"#,
+            r#"SELECT "trunkline_rows".* FROM (SELECT row_number() OVER () * 2 AS "trunkline_parent", "vessels".* FROM (SELECT "vessels"."id" AS "trunkline_column_0", "vessels"."id" FROM "api"."vessels" WHERE EXISTS (SELECT 1 FROM "api"."crew", "api"."assignments" AS "trunkline_junction" WHERE "crew"."name" = $1 AND "crew"."id" = "trunkline_junction"."crew_id" AND "trunkline_junction"."vessel_id" = "vessels"."id")) AS "vessels") AS "vessels" CROSS JOIN LATERAL (SELECT "vessels"."trunkline_parent", "vessels"."trunkline_column_0", NULL UNION ALL (SELECT "vessels"."trunkline_parent" + 1, NULL, "crew"."name" FROM "api"."crew", "api"."assignments" AS "trunkline_junction" WHERE "crew"."name" = $2 AND "crew"."id" = "trunkline_junction"."crew_id" AND "trunkline_junction"."vessel_id" = "vessels"."id")) AS "trunkline_rows""#,
         );
         let mut request = fixture::get("operators", select([column("id"), embed("vessels", None, [])]));
         request.query.conditions.push(fixture::aimed(&[], Test::Is(IsValue::Null), "vessels"));

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use trunkline::catalog::load::{self, CatalogQuery};
+use trunkline::catalog::Catalog;
+use trunkline::catalog::load::{self, CatalogQuery, LoadSettings, LoadedRows};
 use trunkline::catalog::load_row::Row;
+use trunkline::error::ApiError;
 use trunkline::server::cluster::{Cluster, ClusterOptions, SUPERUSER};
 
 const DATABASE: &str = "conformance";
@@ -30,6 +32,27 @@ impl Corpus {
         let output = Command::new("bash").arg(script).arg(uri).env("PATH", path).output().expect("bash");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         corpus
+    }
+
+    /// What the server would know of the schema `freight`.
+    pub fn catalog(&self) -> Catalog {
+        let settings = LoadSettings {
+            schemas: vec!["freight".to_owned()],
+            extra_search_path: vec!["conf_ext".to_owned()],
+            server_version: 150_000,
+            ..LoadSettings::default()
+        };
+        let queries = load::queries(&settings);
+        let mut rows = LoadedRows::default();
+        for (query, answer) in queries.iter().zip(self.ask(&queries)) {
+            rows.add(query.name, answer);
+        }
+        load::build(&rows, &settings).unwrap_or_else(|error| panic!("{}", error.message()))
+    }
+
+    /// Where a session of the server's role begins: socket, role, database.
+    pub fn address(&self) -> (PathBuf, &'static str, &'static str) {
+        (self.0.socket_dir().join(format!(".s.PGSQL.{}", self.0.port())), LOGIN, DATABASE)
     }
 
     /// Runs statements as the superuser.

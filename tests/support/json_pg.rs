@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
@@ -32,22 +33,31 @@ impl Server {
 
     pub fn session(&self) -> Session {
         let socket = self.0.socket_dir().join(format!(".s.PGSQL.{}", self.0.port()));
-        let mut session = Session { stream: UnixStream::connect(socket).unwrap() };
-        let mut message = BytesMut::new();
-        frontend::startup_message([("user", SUPERUSER), ("database", DATABASE)], &mut message).unwrap();
-        session.stream.write_all(&message).unwrap();
-        session.answer().expect("a session");
-        session
+        Session::open(&socket, SUPERUSER, DATABASE)
     }
 }
 
 impl Session {
+    pub fn open(socket: &Path, user: &str, database: &str) -> Self {
+        let mut session = Self { stream: UnixStream::connect(socket).unwrap() };
+        let mut message = BytesMut::new();
+        frontend::startup_message([("user", user), ("database", database)], &mut message).unwrap();
+        session.stream.write_all(&message).unwrap();
+        session.answer().expect("a session");
+        session
+    }
+
     /// One query by the simple protocol, whose rows come in text format.
     pub fn query(&mut self, sql: &str) -> Answer {
+        self.try_query(sql).unwrap_or_else(|error| panic!("{error}\nin: {sql}"))
+    }
+
+    /// An error is the fields of the server's message, with blanks between them.
+    pub fn try_query(&mut self, sql: &str) -> Result<Answer, String> {
         let mut message = BytesMut::new();
         frontend::query(sql, &mut message).unwrap();
         self.stream.write_all(&message).unwrap();
-        self.answer().unwrap_or_else(|error| panic!("{error}\nin: {sql}"))
+        self.answer()
     }
 
     /// The first column of every row, NULL as `None`.
