@@ -1,0 +1,2 @@
+-- The same answer with each parent's children as JSON from a correlated subquery.
+SELECT "artist"."id", "artist"."name", (SELECT coalesce(json_agg("artist_album_1"), '[]') AS "artist_album_1" FROM (SELECT "album_1"."id" AS "id", "album_1"."title" AS "title", "album_1"."artist_id" AS "artist_id", "album_1"."released" AS "released" FROM "shop"."album" AS "album_1" WHERE "album_1"."artist_id" = "artist"."id") AS "artist_album_1") FROM "shop"."artist";
