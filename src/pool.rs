@@ -24,6 +24,7 @@ use handle::ConnectorHandle;
 use crate::observe::{Event, Log};
 use crate::wire::conn::{Busy, Idle, StatementCounts};
 use crate::wire::connect::{BackendKey, ConnectError};
+use crate::wire::db_error::DbError;
 use crate::{limits, rt};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -285,9 +286,9 @@ impl Pool {
         rt::spawn(farewell, |_| ());
     }
 
-    /// The server did not know a statement that was prepared on this connection.
-    pub fn lost_statement(&self) {
-        self.lost.set(self.lost.get() + 1);
+    /// A prepared statement could not be used. Counts those that the server did not know.
+    pub fn note_stale(&self, error: &DbError) {
+        self.lost.set(self.lost.get() + u64::from(error.is_lost_statement()));
     }
 
     /// Whether statements are worth preparing: not where a pooler behind the connections keeps giving us other sessions.

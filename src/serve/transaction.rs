@@ -134,9 +134,7 @@ pub async fn run<S: Sink>(
                 if error.is_stale_statement() && !renewed =>
             {
                 renewed = true;
-                if error.is_lost_statement() {
-                    pool.lost_statement();
-                }
+                pool.note_stale(&error);
                 if let Some(step) = statement.checked_sub(before).and_then(|step| steps.get(step)) {
                     idle.forget(step.text);
                 }
