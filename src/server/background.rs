@@ -63,7 +63,8 @@ mod tests {
 
     impl Drop for Tells {
         fn drop(&mut self) {
-            self.0.send(thread::current().id()).unwrap();
+            // The test may be over before the last value is dropped.
+            let _ = self.0.send(thread::current().id());
         }
     }
 
