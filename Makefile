@@ -23,7 +23,7 @@ help:
 	@echo 'make clients   the JavaScript and Python clients of PostgREST against the server; fetches them'
 	@echo 'make bench     micro benchmarks'
 	@echo 'make loadtest  requests per second and CPU per request, by scenario'
-	@echo 'make soak      identities mixed for ISOLATION_SECONDS, then the load for hours, watching memory (SOAK_SECONDS)'
+	@echo 'make soak      identities mixed for ISOLATION_SECONDS, an outage, 70,000 relations, then the load for SOAK_SECONDS, watching memory'
 	@echo 'make fuzz      every fuzz target for FUZZ_SECONDS'
 	@echo 'make dist      the archive to hand out, in dist/; the binary in it is static, which is proved in an empty root directory'
 
@@ -66,6 +66,7 @@ soak: build build-bench
 	scripts/setup-wrk
 	ISOLATION_SECONDS=$(ISOLATION_SECONDS) $(CARGO) test --test isolation -- --nocapture
 	ISOLATION_SECONDS=20 $(CARGO) test --test isolation --features mutant-keep-settings -- --nocapture
+	OUTAGE_SECONDS=60 WIDE_RELATIONS=70000 $(CARGO) test --release --test operations reliability -- --nocapture
 	$(LOADTEST) --soak $(SOAK_SECONDS)
 
 # Static with glibc, which holds the resolver for /etc/hosts and DNS itself; getrandom by system call, because the weak symbol

@@ -12,6 +12,8 @@ mod listening;
 mod load;
 #[path = "support/process.rs"]
 mod process;
+#[path = "operations/reliability.rs"]
+mod reliability;
 #[path = "operations/reloading.rs"]
 mod reloading;
 #[path = "operations/supervision.rs"]

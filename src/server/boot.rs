@@ -17,7 +17,6 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::acceptor::{self, Acceptor, CoreHandle, CoreMessage, Listener, PortSharing};
 use super::activation;
 use super::admin::Admin;
-use super::background::Background;
 use super::connector::Connector;
 use super::core_loop::{self, CorePlan, RunningCore};
 use super::listener::Listener as ReloadListener;
@@ -59,6 +58,7 @@ pub fn run(config: Config, read_config: ConfigReader) -> Result<ExitCode, BootEr
 
 fn serve(config: Config, read_config: ConfigReader, log: &Log) -> Result<ExitCode, BootError> {
     log.event(&Event::Starting { version: env!("CARGO_PKG_VERSION") });
+    let handed = activation::take().map_err(io_error("sockets of the service manager"))?;
     raise_descriptor_limit(log);
     let target = Target::parse(&config.db_uri).map_err(|error| BootError(format!("db-uri: {error}")))?;
     say_notices(&target, &config, log);
@@ -73,11 +73,9 @@ fn serve(config: Config, read_config: ConfigReader, log: &Log) -> Result<ExitCod
     let running = Arc::new(OnceLock::new());
     let endpoints =
         Admin { readiness: readiness.clone(), publisher: publisher.clone(), cores: running.clone(), log: log.clone() };
-    let handed = activation::take().map_err(io_error("sockets of the service manager"))?;
     let admin = start_admin(&config, handed.admin, endpoints, driver, log)?;
     let (listener, config_changes) = mailbox::mailbox();
     let (first_sender, first) = sync_channel(1);
-    let background = Background::start().map_err(io_error("background thread"))?;
     let reloader = Reloader {
         publisher: publisher.clone(),
         readiness: readiness.clone(),
@@ -88,8 +86,7 @@ fn serve(config: Config, read_config: ConfigReader, log: &Log) -> Result<ExitCod
         listener,
         log: log.clone(),
         database_settings: RefCell::default(),
-        retired: Retired::new(background.clone()),
-        background,
+        retired: Retired::start().map_err(io_error("background thread"))?,
     };
     let listening = ReloadListener::beside(&reloader, fatal(ends.clone()));
     listening.start(config_changes).map_err(io_error("listener thread"))?;

@@ -98,7 +98,24 @@ fn command() -> Command {
         .group(ArgGroup::new("instead").args(["version", "example", "dump-config", "dump-schema", "ready"]))
         .arg(Arg::new("FILENAME").help("Path to the configuration file"))
         .subcommand(demo)
+        .after_help(AFTER_HELP)
 }
+
+/// What a manual page would say beside the options.
+const AFTER_HELP: &str = "\
+Configuration: every option stands in FILENAME (see --example), in the environment (db-uri is PGRST_DB_URI) or, where the
+reference allows it, in the database (ALTER ROLE authenticator SET pgrst.db_schemas = 'api'). The database wins over the
+environment, the environment over the file. Without FILENAME the environment and libpq's PG* variables do.
+
+Signals: SIGUSR1 reloads the schema cache, SIGUSR2 the configuration; so do NOTIFY pgrst, 'reload schema' and 'reload config'.
+SIGTERM and SIGINT finish the requests under way, for 30 seconds at most; a second one does not wait.
+
+Output: the access log on standard output, everything else on standard error. The admin server (admin-server-port) has /live,
+/ready, /metrics and /schema_cache.
+
+systemd: NOTIFY_SOCKET, WATCHDOG_USEC and sockets by LISTEN_FDS are understood; the one named admin is the admin server's.
+
+Exit status: 0 if it ended as it was told to, 1 otherwise, with the reason on standard error.";
 
 fn asked(matches: &ArgMatches) -> Asked {
     if let Some(("demo", demo)) = matches.subcommand() {
@@ -214,7 +231,9 @@ mod tests {
         for flag in ["-h", "--help"] {
             let help = printed(&[flag]);
             assert_eq!((help.code, help.stderr.as_str()), (0, ""));
-            for word in ["--dump-config", "--dump-schema", "--ready", "--example", "--version", "FILENAME", "demo"] {
+            let options = ["--dump-config", "--dump-schema", "--ready", "--example", "--version", "FILENAME", "demo"];
+            for word in options.into_iter().chain(["SIGUSR1", "PGRST_DB_URI", "Exit status", "/metrics", "LISTEN_FDS"])
+            {
                 assert!(help.stdout.contains(word), "{word}\n{}", help.stdout);
             }
         }

@@ -3,6 +3,7 @@
 //! to a value is never a core's (`Retired`), so that taking a large catalog apart is no request's latency.
 
 use std::cell::RefCell;
+use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -54,12 +55,13 @@ impl Publisher {
 #[derive(Debug)]
 pub struct Retired {
     published: RefCell<Vec<Arc<Published>>>,
-    background: Background,
+    /// Where that happens.
+    pub background: Background,
 }
 
 impl Retired {
-    pub fn new(background: Background) -> Self {
-        Self { published: RefCell::default(), background }
+    pub fn start() -> io::Result<Self> {
+        Ok(Self { published: RefCell::default(), background: Background::start()? })
     }
 
     /// Lets go of what nobody reads any more. Whoever still does had it before it was replaced: nobody can come anew.
@@ -104,7 +106,7 @@ mod tests {
     #[test]
     fn the_last_reference_is_dropped_by_the_sweep_and_not_by_a_core() {
         let config = Config::load(&Given::default(), None, &[], None).unwrap();
-        let (publisher, retired) = (Publisher::new(config), Retired::new(Background::start().unwrap()));
+        let (publisher, retired) = (Publisher::new(config), Retired::start().unwrap());
         let core = Follower::new(publisher.clone());
         let seen = core.snapshot();
         let old = Arc::downgrade(&seen);

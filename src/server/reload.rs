@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use super::background::Background;
 use super::listener::{ConfigChanged, ListenerHandle};
 use super::publish::{Published, Publisher, Retired};
 use super::readiness::{CacheState, Readiness};
@@ -83,7 +82,6 @@ pub struct Reloader {
     pub database_settings: RefCell<Vec<(String, String)>>,
     /// What was published before and may still be read.
     pub retired: Retired,
-    pub background: Background,
 }
 
 /// A bounded queue of asks and its two ends.
@@ -272,8 +270,8 @@ impl Reloader {
             Pace::BesideRequests => {
                 let rows = Arc::new(rows);
                 let given = rows.clone();
-                let built = self.background.make(move || load::build(&given, &settings));
-                self.background.drop(rows);
+                let built = self.retired.background.make(move || load::build(&given, &settings));
+                self.retired.background.drop(rows);
                 built
             }
         }
@@ -415,7 +413,6 @@ mod tests {
         };
         let (log, _) = Log::start(crate::config::LogLevel::Crit).unwrap();
         let (listener, _) = crate::rt::mailbox::mailbox();
-        let background = Background::start().unwrap();
         let reloader = Reloader {
             publisher: Publisher::new(load(0, &[]).unwrap()),
             readiness: Arc::default(),
@@ -426,8 +423,7 @@ mod tests {
             listener,
             log,
             database_settings: RefCell::default(),
-            retired: Retired::new(background.clone()),
-            background,
+            retired: Retired::start().unwrap(),
         };
         (reloader, receiver, read)
     }
