@@ -132,9 +132,8 @@ def programs(options):
     return {name: built(name, path) for name, path in given.items() if name in wanted}
 
 
-def message(scenario, port, headers):
+def message(scenario, port, headers, body):
     """The whole HTTP request, `{n}` still in it."""
-    body = body_bytes(scenario)
     lines = [f"{scenario['method']} {scenario['path']} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     if body is not None:
@@ -142,11 +141,17 @@ def message(scenario, port, headers):
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + (body or b"")
 
 
-def body_bytes(scenario):
+def every_message(scenario, port):
+    return [message(scenario, port, headers, body) for headers in every_header(scenario) for body in every_body(scenario)]
+
+
+def every_body(scenario):
+    """The scenario's body, once for each number that stands for `"{b}"` where it has bodies."""
     if "body" not in scenario:
-        return None
+        return [None]
     body = scenario["body"]
-    return json.dumps(body * scenario["body_repeat"] if "body_repeat" in scenario else body).encode()
+    text = json.dumps(body * scenario["body_repeat"] if "body_repeat" in scenario else body)
+    return [text.replace('"{b}"', str(1 + number)).encode() for number in range(scenario.get("bodies", 1))]
 
 
 def every_header(scenario):
@@ -212,7 +217,7 @@ class Rounds:
             if "requests_per_second" not in closed:
                 continue
             say(f"open loop: {scenario['name']} on {server.name}")
-            messages = [message(scenario, server.port, headers) for headers in every_header(scenario)]
+            messages = every_message(scenario, server.port)
             result = measure.open_loop(
                 self.options.open_loop, messages, server.port, self.options.seconds, 4 * self.options.connections,
                 scenario.get("n_max", 1), closed["requests_per_second"] / 2,
@@ -242,7 +247,7 @@ class Rounds:
         if scenario.get("kind") in ("slow_reader", "reload"):
             return None
         path = scenario["path"].replace("{n}", "7")
-        status, body = server.ask(scenario["method"], path, every_header(scenario)[0], body_bytes(scenario))
+        status, body = server.ask(scenario["method"], path, every_header(scenario)[0], every_body(scenario)[0])
         if status != scenario["status"]:
             return f"status {status} instead of {scenario['status']}"
         if "rows" in scenario:
@@ -253,7 +258,7 @@ class Rounds:
 
     def load(self, server, scenario, seed):
         pid = server.process.pid
-        messages = [message(scenario, server.port, headers) for headers in every_header(scenario)]
+        messages = every_message(scenario, server.port)
         drive = lambda seconds: measure.wrk(
             messages, server.port, seconds, self.options.connections, scenario.get("n_max", 1), seed
         )

@@ -128,3 +128,4 @@ class Shop:
         self.psql("delete from shop.event where id > 200000")
         self.psql("vacuum shop.event")
         self.psql("vacuum shop.album")
+        self.psql("vacuum bulk.stock")

@@ -1,4 +1,5 @@
--- The sample shop: 275 artists, 3,000 albums, 30,000 tracks, 25 genres, 200,000 events under row-level security.
+-- The sample shop: 275 artists, 3,000 albums, 30,000 tracks, 25 genres, 200,000 events under row-level security; in a schema
+-- of their own, so that the shop has five tables, what large reads and upserts ask for.
 -- The same data on every machine: nothing is random. Loaded by a superuser into an empty database.
 
 \set ON_ERROR_STOP on
@@ -104,10 +105,18 @@ create function shop.top_tracks(artist int) returns setof shop.track
   language sql stable rows 100
   as 'select t.* from shop.track t join shop.album a on a.id = t.album_id where a.artist_id = artist order by t.ms desc';
 
--- A million rows for a client that reads slowly; in a schema of its own so that the shop has five tables.
+-- A million rows for a client that reads slowly.
 create view bulk.million as
 select n as id, 'row ' || n as name, n * 7 as amount, timestamptz '2024-01-01 00:00+00' + n * interval '1 second' as at
   from generate_series(1, 1000000) as n;
+
+-- What upserts find: every one of theirs is here already.
+create table bulk.stock (
+  track_id int primary key,
+  amount   int not null,
+  counted  timestamptz not null default now()
+);
+insert into bulk.stock select n, n % 50 from generate_series(1, 3000) as n;
 
 grant usage on schema shop, bulk to anon, customer;
 -- pgbench prepares its statements before its transactions have changed the role; the tables stay closed to it.
@@ -115,5 +124,6 @@ grant usage on schema shop to authenticator;
 grant select on all tables in schema shop, bulk to anon, customer;
 grant insert on shop.event to anon, customer;
 grant update on shop.album to anon, customer;
+grant insert, update on bulk.stock to anon, customer;
 
 analyze;

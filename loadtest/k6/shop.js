@@ -21,6 +21,7 @@ const base = __ENV.BASE || "http://127.0.0.1:3000";
 const secret = __ENV.SECRET || "the load test's secret, longer than thirty-two bytes";
 const duration = `${__ENV.SECONDS || 10}s`;
 const body = "body" in scenario ? JSON.stringify(repeated(scenario)) : null;
+const bodies = scenario.bodies || 1;
 const tokens = Array.from({ length: scenario.tokens || 0 }, (_, number) => token(number));
 
 export const options = {
@@ -42,7 +43,8 @@ export default function () {
   }
   // One name for all numbers, so that k6 keeps one time series.
   const params = { headers, tags: { name }, responseCallback: http.expectedStatuses(scenario.status) };
-  const answer = http.request(scenario.method, base + scenario.path.replace("{n}", number), body, params);
+  const sent = body && body.replace('"{b}"', 1 + Math.floor(Math.random() * bodies));
+  const answer = http.request(scenario.method, base + scenario.path.replace("{n}", number), sent, params);
   check(answer, { [`status ${scenario.status}`]: (seen) => seen.status === scenario.status });
 }
 
