@@ -42,6 +42,22 @@ pub const WIRE_READ_BYTES: usize = 64 * 1024;
 /// A batch up to this size is written before answers are read: it fits into any socket buffer. A larger one is written
 /// while answers are read.
 pub const WIRE_WRITE_BYTES: usize = 32 * 1024;
+/// After a request whose buffers took this much, what was freed is given back to the system at once.
+pub const OUTSIZED_BYTES: usize = 4 * 1024 * 1024;
+/// A message that PostgreSQL reads (`PQ_LARGE_MESSAGE_LIMIT`); after a longer one it closes the connection.
+pub const MESSAGE_BYTES_MAX: usize = (1 << 30) - 2;
+/// A body, or the JSON made of it, may be this large to be a parameter: there is room for the others in its message.
+pub const PARAMETER_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (1 << 20);
+/// A body from this size on is sent to PostgreSQL from where it was received; a smaller one is copied, which is cheaper than
+/// one more write.
+pub const BODY_LENT_BYTES: usize = 64 * 1024;
+/// The first line of a CSV body: 1600 columns with names of 63 bytes, PostgreSQL's most, are less than half of it.
+pub const CSV_HEADER_BYTES_MAX: usize = 256 * 1024;
+/// Keys of one JSON object that are told apart. No table has more than 1600 columns and no routine more than 100 parameters, so
+/// what there may be beyond them cannot be a name of either.
+pub const JSON_KEYS_MAX: usize = 16 * 1024;
+/// Fields of one urlencoded body.
+pub const FORM_FIELDS_MAX: usize = 256 * 1024;
 /// A single frame from PostgreSQL (one row) may be this large; PostgreSQL's own field limit is 1 GiB.
 pub const FRAME_BYTES_MAX: usize = 1 << 30;
 /// A body is buffered up to here; past it a read whose plan allows it goes on chunked.

@@ -10,6 +10,7 @@ mod encode;
 pub mod frame;
 mod handshake;
 mod outgoing;
+pub mod piece;
 mod prepared;
 pub mod row;
 pub mod target;

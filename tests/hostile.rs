@@ -20,11 +20,13 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use fake::{Fake, error, message, read_batch, row, row_description};
 use trunkline::rt::{self, Driver};
 use trunkline::wire::WireError;
 use trunkline::wire::conn::{Answer, Busy, Idle};
 use trunkline::wire::connect::{Authenticated, ConnectError, connect};
+use trunkline::wire::piece::{Piece, Value};
 use trunkline::wire::target::Target;
 
 fn on_both_drivers<F: Future>(mut main: impl FnMut() -> F) {
@@ -347,7 +349,8 @@ fn a_batch_that_nobody_reads_closes_with_its_connection() {
             while read_batch_quietly(&mut socket) {}
         });
         let mut busy = open(&fake.uri()).begin();
-        busy.execute("select $1", [Some(parameter.as_slice())]);
+        let piece = Value::Piece(Piece::Whole(Bytes::from(parameter.clone())));
+        busy.execute_values("select $1, $2", [Value::Bytes(&parameter), piece]);
         busy.sync();
         busy.send().await.unwrap();
         assert!(rt::within(Duration::from_millis(20), busy.more()).await.is_err());

@@ -16,11 +16,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use cluster::{Cluster, PASSWORD};
 use trunkline::rt::{self, Driver};
 use trunkline::server::connector::Connector;
 use trunkline::wire::conn::{Answer, Idle};
 use trunkline::wire::connect::{Authenticated, connect};
+use trunkline::wire::piece::{Piece, Value};
 use trunkline::wire::target::Target;
 
 const HBA: &str = "local all all trust
@@ -115,6 +117,9 @@ fn large_both_ways(setting: &Setting<'_>, version: &str) {
         for _ in 0..3 {
             busy.execute("select $1::text", [Some(large.as_bytes())]);
         }
+        // And from where it lies.
+        let piece = Piece::Whole(Bytes::from(large.clone()));
+        busy.execute_values("select $1::text || $2", [Value::Piece(piece), Value::Bytes(b"end")]);
         busy.sync();
         busy.send().await.unwrap();
         let (mut rows, mut bytes) = (0, 0);
@@ -129,7 +134,7 @@ fn large_both_ways(setting: &Setting<'_>, version: &str) {
                 None => busy.more().await.unwrap(),
             }
         }
-        assert_eq!((rows, bytes), (20_003, 35_000_000));
+        assert_eq!((rows, bytes), (20_004, 40_000_003));
         busy.finish().await.unwrap().close().await;
     });
 }

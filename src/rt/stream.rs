@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
+use bytes::Bytes;
 use monoio::buf::{IoBuf, IoBufMut, SliceMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt, OwnedReadHalf, OwnedWriteHalf, Splitable};
 use monoio::net::{TcpStream, UnixStream};
@@ -114,6 +115,15 @@ impl Writer {
             Self::Unix(half) => half.write_all(slice).await,
         };
         (result.map(|_| ()), slice.into_inner())
+    }
+
+    /// Writes bytes that others hold too.
+    pub async fn write_bytes(&mut self, bytes: Bytes) -> io::Result<()> {
+        let (result, _) = match self {
+            Self::Tcp(half) => half.write_all(bytes).await,
+            Self::Unix(half) => half.write_all(bytes).await,
+        };
+        result.map(|_| ())
     }
 
     /// Tells the peer that nothing more comes.

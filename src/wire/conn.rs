@@ -17,6 +17,7 @@ use super::connect::{Authenticated, BackendKey, Socket};
 use super::db_error::DbError;
 use super::encode::{self, Refusal};
 use super::outgoing::{Expected, Outgoing};
+use super::piece::Value;
 pub use super::prepared::StatementCounts;
 use super::prepared::{Need, Prepared};
 use super::row::{DataRow, RowDescription};
@@ -185,7 +186,7 @@ impl Idle {
 
     /// Takes leave of the server, so that its log stays clean.
     pub async fn close(mut self) {
-        self.0.outgoing.buffer.clear();
+        self.0.outgoing.clear();
         self.0.outgoing.buffer.extend_from_slice(encode::TERMINATE);
         self.0.outgoing.send(Expected::Silence).await;
     }
@@ -208,13 +209,23 @@ impl Busy {
     /// Appends a statement to the batch: prepared here already, or from now on. Every value in text format, as many as
     /// the text has parameters. What the protocol cannot say is refused by `send`.
     pub fn execute<'p>(&mut self, text: &str, params: impl IntoIterator<Item = Option<&'p [u8]>>) {
-        let result = self.0.execute(text, params);
+        self.execute_values(text, params.into_iter().map(Value::from));
+    }
+
+    /// `execute` where a value may be too large to be copied.
+    pub fn execute_values<'p>(&mut self, text: &str, values: impl IntoIterator<Item = Value<'p>>) {
+        let result = self.0.execute(text, values);
         self.0.note(result);
     }
 
     /// Appends a statement without a name on the connection: for transaction poolers (`db-prepared-statements = false`).
     pub fn execute_unnamed<'p>(&mut self, text: &str, params: impl IntoIterator<Item = Option<&'p [u8]>>) {
-        let result = self.0.execute_unnamed(text, params);
+        self.execute_unnamed_values(text, params.into_iter().map(Value::from));
+    }
+
+    /// `execute_unnamed` where a value may be too large to be copied.
+    pub fn execute_unnamed_values<'p>(&mut self, text: &str, values: impl IntoIterator<Item = Value<'p>>) {
+        let result = self.0.execute_unnamed(text, values);
         self.0.note(result);
     }
 
@@ -330,7 +341,7 @@ impl Connection {
         }
     }
 
-    fn execute<'p>(&mut self, text: &str, params: impl IntoIterator<Item = Option<&'p [u8]>>) -> Result<(), Refusal> {
+    fn execute<'p>(&mut self, text: &str, params: impl IntoIterator<Item = Value<'p>>) -> Result<(), Refusal> {
         let statement = self.executes;
         for name in std::mem::take(&mut self.answers.prepared.to_close) {
             self.close_statement(name)?;
@@ -348,11 +359,7 @@ impl Connection {
         }
     }
 
-    fn execute_unnamed<'p>(
-        &mut self,
-        text: &str,
-        params: impl IntoIterator<Item = Option<&'p [u8]>>,
-    ) -> Result<(), Refusal> {
+    fn execute_unnamed<'p>(&mut self, text: &str, params: impl IntoIterator<Item = Value<'p>>) -> Result<(), Refusal> {
         let prepared = Prepared::unnamed();
         self.parse(&prepared, text, self.executes)?;
         self.bind(prepared, params)
@@ -372,12 +379,9 @@ impl Connection {
         Ok(())
     }
 
-    fn bind<'p>(
-        &mut self,
-        prepared: Rc<Prepared>,
-        params: impl IntoIterator<Item = Option<&'p [u8]>>,
-    ) -> Result<(), Refusal> {
-        encode::bind(&mut self.outgoing.buffer, prepared.name, params)?;
+    fn bind<'p>(&mut self, prepared: Rc<Prepared>, params: impl IntoIterator<Item = Value<'p>>) -> Result<(), Refusal> {
+        let Outgoing { buffer, pieces, .. } = &mut self.outgoing;
+        encode::bind(buffer, pieces, prepared.name, params)?;
         encode::execute(&mut self.outgoing.buffer);
         self.answers.due.push_back(Due::Bind { prepared, statement: self.executes });
         self.answers.due.push_back(Due::Execute { statement: self.executes });

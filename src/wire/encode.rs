@@ -1,5 +1,9 @@
 //! Frontend messages, appended to one buffer that goes out in one write. Written here rather than with
 //! `postgres_protocol::message`, because the runtime's writes take a `Vec` and that crate fills a `BytesMut`.
+//! Limits: `limits::MESSAGE_BYTES_MAX`.
+
+use super::piece::{Pieces, Value};
+use crate::limits;
 
 /// Why a message cannot be said in the protocol.
 pub(super) type Refusal = &'static str;
@@ -10,11 +14,25 @@ fn message(
     tag: Option<u8>,
     write_body: impl FnOnce(&mut Vec<u8>) -> Result<(), Refusal>,
 ) -> Result<(), Refusal> {
+    message_in_pieces(out, tag, |out| write_body(out).map(|()| 0))
+}
+
+/// `message` of which more bytes than those appended are on their way: `write_body` returns how many.
+fn message_in_pieces(
+    out: &mut Vec<u8>,
+    tag: Option<u8>,
+    write_body: impl FnOnce(&mut Vec<u8>) -> Result<usize, Refusal>,
+) -> Result<(), Refusal> {
+    const TOO_LARGE: Refusal = "a message would be larger than PostgreSQL takes";
     out.extend(tag);
     let begin = out.len();
     out.extend_from_slice(&[0; 4]);
-    write_body(out)?;
-    let length = i32::try_from(out.len() - begin).map_err(|_| "a message would be larger than 2 GiB")?;
+    let elsewhere = write_body(out)?;
+    let bytes = (out.len() - begin).saturating_add(elsewhere);
+    if bytes > limits::MESSAGE_BYTES_MAX {
+        return Err(TOO_LARGE);
+    }
+    let length = i32::try_from(bytes).map_err(|_| TOO_LARGE)?;
     if let Some(place) = out.get_mut(begin..begin + 4) {
         place.copy_from_slice(&length.to_be_bytes());
     }
@@ -71,26 +89,32 @@ const ROOM_AFTER_PARAMETER: usize = 1024;
 /// Parameters and results all in text format, through the unnamed portal.
 pub(super) fn bind<'p>(
     out: &mut Vec<u8>,
+    pieces: &mut Pieces,
     name: u64,
-    params: impl IntoIterator<Item = Option<&'p [u8]>>,
+    params: impl IntoIterator<Item = Value<'p>>,
 ) -> Result<(), Refusal> {
-    message(out, Some(b'B'), |out| {
+    message_in_pieces(out, Some(b'B'), |out| {
         out.push(0);
         statement_name(out, name);
         out.extend_from_slice(&[0, 0]);
         let count_begin = out.len();
         out.extend_from_slice(&[0, 0]);
         let mut count: usize = 0;
+        let mut elsewhere: usize = 0;
         for param in params {
             count += 1;
             match param {
-                None => out.extend_from_slice(&(-1_i32).to_be_bytes()),
-                Some(bytes) => {
-                    let length = i32::try_from(bytes.len()).map_err(|_| "a parameter is larger than 2 GiB")?;
+                Value::Null => out.extend_from_slice(&(-1_i32).to_be_bytes()),
+                Value::Bytes(bytes) => {
                     // Room for what follows too: growing once more would copy a large parameter.
                     out.reserve(bytes.len() + ROOM_AFTER_PARAMETER);
-                    out.extend_from_slice(&length.to_be_bytes());
+                    parameter_length(out, bytes.len())?;
                     out.extend_from_slice(bytes);
+                }
+                Value::Piece(piece) => {
+                    parameter_length(out, piece.bytes())?;
+                    elsewhere = elsewhere.saturating_add(piece.bytes());
+                    pieces.insert(out.len(), piece);
                 }
             }
         }
@@ -99,8 +123,14 @@ pub(super) fn bind<'p>(
             place.copy_from_slice(&count.to_be_bytes());
         }
         out.extend_from_slice(&[0, 0]);
-        Ok(())
+        Ok(elsewhere)
     })
+}
+
+fn parameter_length(out: &mut Vec<u8>, bytes: usize) -> Result<(), Refusal> {
+    let length = i32::try_from(bytes).map_err(|_| "a parameter is larger than 2 GiB")?;
+    out.extend_from_slice(&length.to_be_bytes());
+    Ok(())
 }
 
 /// All rows of the unnamed portal.
@@ -168,8 +198,9 @@ pub(super) fn cancel_request(process_id: i32, secret: i32) -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::piece::{Piece, Source};
     use super::*;
-    use bytes::BytesMut;
+    use bytes::{Bytes, BytesMut};
     use postgres_protocol::IsNull;
     use postgres_protocol::message::frontend;
 
@@ -218,7 +249,7 @@ mod tests {
         check(Ok(cancel_request(5, -9).to_vec()), |out| frontend::cancel_request(5, -9, out));
         check(Ok(TERMINATE.to_vec()), frontend::terminate);
         let params: [Option<&[u8]>; 3] = [Some(b"one"), None, Some(b"")];
-        check(ours(|out| bind(out, 3, params)), |out| {
+        check(ours(|out| bind(out, &mut Pieces::default(), 3, params.map(Value::from))), |out| {
             let write = |param: Option<&[u8]>, out: &mut BytesMut| match param {
                 Some(bytes) => {
                     out.extend_from_slice(bytes);
@@ -235,7 +266,47 @@ mod tests {
         assert!(ours(|out| parse(out, 1, "select '\0'")).is_err());
         assert!(ours(|out| query(out, "\0")).is_err());
         assert!(ours(|out| startup(out, [("user", "a\0")])).is_err());
-        assert!(ours(|out| bind(out, 1, std::iter::repeat_n(None, 65_536))).is_err());
-        assert!(ours(|out| bind(out, 1, std::iter::repeat_n(None, 65_535))).is_ok());
+        let nulls = |count| (0..count).map(|_| Value::Null);
+        assert!(ours(|out| bind(out, &mut Pieces::default(), 1, nulls(65_536))).is_err());
+        assert!(ours(|out| bind(out, &mut Pieces::default(), 1, nulls(65_535))).is_ok());
+    }
+
+    /// Says that it is so large; nobody asks for its bytes.
+    struct Claim(usize);
+
+    impl Source for Claim {
+        fn bytes(&self) -> usize {
+            self.0
+        }
+
+        fn next(&mut self, _out: &mut Vec<u8>) {}
+    }
+
+    #[test]
+    fn a_piece_counts_where_it_is_and_has_its_place() {
+        let mut pieces = Pieces::default();
+        let value = || Value::Piece(Piece::Whole(Bytes::from_static(b"body")));
+        let written = ours(|out| bind(out, &mut pieces, 3, [Value::Bytes(b"a"), value(), Value::Null])).unwrap();
+        let whole =
+            ours(|out| bind(out, &mut Pieces::default(), 3, [Some(&b"a"[..]), Some(b"body"), None].map(Value::from)));
+        let mut joined = written;
+        for (place, piece) in pieces {
+            let Piece::Whole(bytes) = piece else { panic!("made of nothing") };
+            joined.splice(place..place, bytes);
+        }
+        assert_eq!(joined, whole.unwrap());
+    }
+
+    #[test]
+    fn what_postgresql_would_not_read_is_not_sent() {
+        let bind_of = |bytes| {
+            let value = Value::Piece(Piece::Made(Box::new(Claim(bytes))));
+            ours(|out| bind(out, &mut Pieces::default(), 1, [value]))
+        };
+        // Length, portal, statement, formats, count, the parameter's length, result formats.
+        let around = 4 + 1 + 3 + 2 + 2 + 4 + 2;
+        assert!(bind_of(limits::MESSAGE_BYTES_MAX - around).is_ok());
+        assert!(bind_of(limits::MESSAGE_BYTES_MAX - around + 1).is_err());
+        assert!(bind_of(usize::MAX).is_err());
     }
 }

@@ -7,6 +7,7 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use super::piece::{Piece, Pieces};
 use super::tls::WriteHalf;
 use crate::limits;
 
@@ -33,13 +34,15 @@ pub(super) struct Outgoing {
     state: State,
     /// The batch that grows; sent by `send`.
     pub buffer: Vec<u8>,
+    /// What goes out in between.
+    pub pieces: Pieces,
     /// `send` came while a write was under way.
     queued: bool,
 }
 
 impl Outgoing {
     pub fn new(writer: WriteHalf) -> Self {
-        Self { state: State::Ready(writer), buffer: Vec::new(), queued: false }
+        Self { state: State::Ready(writer), buffer: Vec::new(), pieces: Pieces::default(), queued: false }
     }
 
     /// True while bytes are on their way: then reading must go along with `poll`.
@@ -52,9 +55,9 @@ impl Outgoing {
         if self.buffer.is_empty() {
             return;
         }
-        let bytes = self.buffer.len();
+        let small = self.buffer.len() <= limits::WIRE_WRITE_BYTES && self.pieces.is_empty();
         match mem::replace(&mut self.state, State::Failed) {
-            State::Ready(mut writer) if bytes <= limits::WIRE_WRITE_BYTES && expected == Expected::Silence => {
+            State::Ready(mut writer) if small && expected == Expected::Silence => {
                 let (result, buffer) = writer.write(mem::take(&mut self.buffer)).await;
                 self.landed(result, buffer, writer);
             }
@@ -71,14 +74,21 @@ impl Outgoing {
                 self.state = State::Writing(flight);
                 self.queued = true;
             }
-            State::Failed => self.buffer.clear(),
+            State::Failed => self.clear(),
         }
+    }
+
+    /// Forgets what was to be written.
+    pub fn clear(&mut self) {
+        self.buffer.clear();
+        self.pieces.clear();
     }
 
     fn launch(&mut self, mut writer: WriteHalf) {
         let buffer = mem::take(&mut self.buffer);
+        let pieces = mem::take(&mut self.pieces);
         self.state = State::Writing(Box::pin(async move {
-            let (result, buffer) = writer.write(buffer).await;
+            let (result, buffer) = write(&mut writer, buffer, pieces).await;
             (result, buffer, writer)
         }));
     }
@@ -101,7 +111,7 @@ impl Outgoing {
             if mem::take(&mut self.queued) {
                 match mem::replace(&mut self.state, State::Failed) {
                     State::Ready(writer) => self.launch(writer),
-                    State::Failed => self.buffer.clear(),
+                    State::Failed => self.clear(),
                     State::Writing(flight) => self.state = State::Writing(flight),
                 }
             }
@@ -112,5 +122,46 @@ impl Outgoing {
     /// Waits until nothing is on its way. Only once the server has read everything, or it may never be.
     pub async fn finish(&mut self) {
         poll_fn(|context| self.poll(context)).await;
+    }
+}
+
+/// Writes the batch, each piece in its place. The buffer comes back whatever happens.
+async fn write(writer: &mut WriteHalf, mut buffer: Vec<u8>, pieces: Pieces) -> (io::Result<()>, Vec<u8>) {
+    let mut begin = 0;
+    let mut result;
+    for (place, piece) in pieces {
+        (result, buffer) = writer.write_part(buffer, begin, place).await;
+        if result.is_ok() {
+            result = write_piece(writer, piece).await;
+        }
+        if result.is_err() {
+            return (result, buffer);
+        }
+        begin = place;
+    }
+    let end = buffer.len();
+    writer.write_part(buffer, begin, end).await
+}
+
+async fn write_piece(writer: &mut WriteHalf, piece: Piece) -> io::Result<()> {
+    let mut source = match piece {
+        Piece::Whole(bytes) => return writer.write_bytes(bytes).await,
+        Piece::Made(source) => source,
+    };
+    let mut missing = source.bytes();
+    let mut part = Vec::new();
+    loop {
+        source.next(&mut part);
+        // The server waits for what it was told to wait for: this connection must not go on, and the panic closes it.
+        assert!(part.len() <= missing && part.is_empty() == (missing == 0), "a parameter is not as long as it said");
+        if part.is_empty() {
+            return Ok(());
+        }
+        missing -= part.len();
+        let end = part.len();
+        let result;
+        (result, part) = writer.write_part(part, 0, end).await;
+        result?;
+        part.clear();
     }
 }

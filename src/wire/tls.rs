@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::io::{self, BufRead, Write};
 use std::rc::Rc;
 
+use bytes::Bytes;
 use rustls::ClientConnection;
 
 use crate::limits;
@@ -63,12 +64,26 @@ impl ReadHalf {
 impl WriteHalf {
     /// Writes the whole buffer. It comes back whatever happens.
     pub async fn write(&mut self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
+        let end = buffer.len();
+        self.write_part(buffer, 0, end).await
+    }
+
+    /// Writes `buffer[begin..end]`. The buffer comes back whatever happens.
+    pub async fn write_part(&mut self, buffer: Vec<u8>, begin: usize, end: usize) -> (io::Result<()>, Vec<u8>) {
         match self {
-            Self::Plain(writer) => writer.write_from(buffer, 0).await,
+            Self::Plain(writer) => writer.write_part(buffer, begin, end).await,
             Self::Tls(writer) => {
-                let result = Box::pin(writer.write(&buffer)).await;
+                let result = Box::pin(writer.write(buffer.get(begin..end).unwrap_or_default())).await;
                 (result, buffer)
             }
+        }
+    }
+
+    /// Writes bytes that others hold too.
+    pub async fn write_bytes(&mut self, bytes: Bytes) -> io::Result<()> {
+        match self {
+            Self::Plain(writer) => writer.write_bytes(bytes).await,
+            Self::Tls(writer) => Box::pin(writer.write(&bytes)).await,
         }
     }
 }

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use trunkline::server::connector::Connector;
 use trunkline::wire::WireError;
 use trunkline::wire::conn::Answer;
+use trunkline::wire::piece::{Piece, Source, Value};
 use trunkline::wire::target::Target;
 
 use crate::cluster::{Cluster, PASSWORD};
@@ -20,6 +22,7 @@ fn a_real_server() {
         errors(&cluster, &text);
         stale_statements(&cluster, &text);
         large_batches(&text);
+        pieces(&text);
         many_statements(&text);
         open_transactions(&text);
         notifications(&cluster, &text);
@@ -237,6 +240,50 @@ fn large_batches(text: &str) {
         let (words, _) = run(busy.finish().await.unwrap(), &["select 1 as a"]).await.unwrap();
         assert_eq!(words[1], "1");
     });
+}
+
+/// Values that are sent from where they are or made on the way, several in a batch, small ones and statements between them.
+fn pieces(text: &str) {
+    let whole = Bytes::from("w".repeat(3_000_000));
+    on_both_drivers(async || {
+        let made = |parts| Value::Piece(Piece::Made(Box::new(Parts { left: parts })));
+        let mut busy = open(text).begin();
+        busy.execute_values("select md5($1) as a", [Value::Piece(Piece::Whole(whole.clone()))]);
+        busy.execute("select $1 as b", [Some(&b"between"[..])]);
+        let values =
+            [made(40), Value::Null, Value::Piece(Piece::Whole(whole.slice(1..9))), made(0), Value::Bytes(b"e")];
+        let lengths = "select concat_ws(',', length($1), length($2), $3::text, length($4), $5::text) as c";
+        busy.execute_values(lengths, values);
+        busy.sync();
+        // The next batch waits behind this one.
+        busy.send().await.unwrap();
+        busy.execute_values("select length($1) as d", [made(3)]);
+        busy.sync();
+        let (words, idle) = answers(busy).await.unwrap();
+        let rows: Vec<_> =
+            words.iter().filter(|word| !word.starts_with("bound") && !word.starts_with("SELECT")).collect();
+        let md5 = "b7fbbcf48e177a296c325007fff36d50";
+        assert_eq!(rows, [md5, "between", "4000,wwwwwwww,0,e", "Idle", "300", "Idle"]);
+        idle.close().await;
+    });
+}
+
+/// A value of parts of a hundred bytes.
+struct Parts {
+    left: usize,
+}
+
+impl Source for Parts {
+    fn bytes(&self) -> usize {
+        self.left * 100
+    }
+
+    fn next(&mut self, out: &mut Vec<u8>) {
+        if self.left > 0 {
+            self.left -= 1;
+            out.extend([b'm'; 100]);
+        }
+    }
 }
 
 fn many_statements(text: &str) {
