@@ -2,6 +2,8 @@
 
 use std::future::Future;
 
+use bytes::Bytes;
+
 pub mod body;
 pub mod conn;
 pub mod cors;
@@ -56,6 +58,8 @@ pub struct Request<'c> {
     pub target: &'c [u8],
     pub headers: &'c Headers<'c>,
     pub body: &'c [u8],
+    /// The same bytes, of a body from `limits::BODY_LENT_BYTES` on: to be passed on without a copy.
+    pub shared: Option<&'c Bytes>,
     /// Peer address for the access log; `-` on a unix socket.
     pub peer: &'c str,
     pub version: Version,

@@ -12,7 +12,7 @@ pub mod filter;
 pub mod logic;
 pub mod order;
 pub mod payload;
-mod payload_csv;
+pub mod payload_csv;
 mod payload_json;
 pub mod prefer;
 pub mod profile;

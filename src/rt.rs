@@ -18,6 +18,8 @@ use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 
 pub use stream::{Reader, Stream, Writer};
 
+use crate::sys;
+
 /// Which kernel interface a thread's loop runs on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Driver {
@@ -54,6 +56,11 @@ pub fn run<F: Future>(driver: Driver, main: F) -> io::Result<F::Output> {
     let mut runtime = RuntimeBuilder::<LegacyDriver>::new().enable_timer().build()?;
     stream::set_blocking_mode(Driver::Epoll);
     Ok(runtime.block_on(main))
+}
+
+/// Memory that this thread has freed goes back to the system, before the loop waits: after something outsized.
+pub fn give_back_memory() {
+    sys::memory::give_back();
 }
 
 /// A future that a panic inside does not leave: monoio catches none, and one would unwind the whole core.

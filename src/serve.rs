@@ -7,6 +7,7 @@ mod call;
 pub mod cells;
 pub mod info;
 mod observed;
+pub mod payload;
 pub mod read;
 pub mod root;
 pub mod rows;

@@ -13,6 +13,8 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use bytes::{Buf, Bytes};
+
 use super::body::{ChunkedDecoder, Progress};
 use super::head::{Framing, Head, HeadLimits, HeadScan, parse_head};
 use super::reply::{Afterwards, Asked, Purpose};
@@ -161,7 +163,7 @@ pub async fn serve_connection<S: Service>(
     let watched = table.watch(stream.raw_fd());
     let (reader, writer) = stream.split();
     // Dropped in reverse: the reply, with its place in the table, goes before the last half of the socket.
-    let mut input = Input { reader, unyielded: 0, bytes: Vec::new(), begin: 0 };
+    let mut input = Input { reader, unyielded: 0, bytes: Vec::new(), begin: 0, lent_bytes: 0 };
     let mut reply = Reply::new(writer, watched, limits.write_stall);
     let mut pipelined = 0;
     loop {
@@ -172,7 +174,13 @@ pub async fn serve_connection<S: Service>(
                 rt::yield_now().await;
             }
         }
-        match serve_request(&mut input, &mut reply, peer, service, drain, limits).await {
+        let served = serve_request(&mut input, &mut reply, peer, service, drain, limits).await;
+        if served.is_err() {
+            // Nothing more is read.
+            input.forget();
+        }
+        input.give_back_outsized();
+        match served {
             Ok(Afterwards::Next) => {}
             Ok(Afterwards::Close) => break,
             Err(Interrupted::Refused(refusal)) => match reply.refuse(refusal).await {
@@ -202,6 +210,7 @@ async fn serve_request<S: Service>(
     {
         return Err(Refusal::BodyTooLarge.into());
     }
+    let mut lent = None;
     let body_len = match body_at_hand(head.framing, input.unread().len() - head_len) {
         Some(body_len) => body_len,
         None => {
@@ -209,19 +218,31 @@ async fn serve_request<S: Service>(
             // Reading moves the buffer that `head` points into.
             drop(head);
             let body_len = receive_body(input, reply, head_len, framing, expects_continue, limits).await?;
-            head = parse_head(input.span(0, head_len), &limits.head)?;
+            if body_len >= limits::BODY_LENT_BYTES {
+                lent = Some(input.lend(head_len, body_len));
+            }
+            let bytes = lent.as_ref().map_or_else(|| input.span(0, head_len), |lent: &Lent| &lent.head);
+            head = parse_head(bytes, &limits.head)?;
             body_len
         }
     };
     let version = head.version;
     let purpose = if head.method == Method::Head { Purpose::HeadOnly } else { Purpose::Whole };
     reply.begin(Asked { version, purpose, keep_alive: head.keep_alive && !drain.is_draining() });
-    let body = input.span(head_len, head_len + body_len);
+    let shared = lent.as_ref().map(|lent| &lent.body);
+    let body: &[u8] = match shared {
+        Some(shared) => shared,
+        None => input.span(head_len, head_len + body_len),
+    };
     let Head { method, target, headers, .. } = &head;
-    let request = Request { method: *method, target, headers, body, peer, version };
+    let request = Request { method: *method, target, headers, body, shared, peer, version };
     service.call(request, reply).await?;
     drop(head);
-    input.consume(head_len + body_len);
+    let in_place = lent.is_none();
+    drop(lent);
+    if in_place {
+        input.consume(head_len + body_len);
+    }
     if drain.is_draining() {
         reply.close_after();
     }
@@ -331,7 +352,8 @@ async fn receive_length(
 }
 
 /// A client that has sent this much of a body is believed to send the rest: room is made for it at once, instead of
-/// doubling the buffer with two copies of the body in memory.
+/// doubling the buffer with two copies of the body in memory. Of a chunked body the rest is all that it may become: that is
+/// address space, and memory is what is written to.
 const BODY_TRUST_BYTES: usize = 1024 * 1024;
 
 async fn receive_chunked(
@@ -345,7 +367,14 @@ async fn receive_chunked(
         let base = input.begin + head_len;
         match decoder.decode(&mut input.bytes, base)? {
             Progress::Complete { len } => return Ok(len),
-            Progress::NeedsMore => read_body(input, watched, limits::READ_BUFFER_BYTES, limits).await?,
+            Progress::NeedsMore => {
+                if input.unread().len() >= BODY_TRUST_BYTES {
+                    let whole =
+                        head_len + limits.body_bytes_max.min(limits::PARAMETER_BYTES_MAX) + limits::BODY_READ_BYTES;
+                    input.reserve(whole.saturating_sub(input.unread().len()));
+                }
+                read_body(input, watched, limits::READ_BUFFER_BYTES, limits).await?;
+            }
         }
     }
 }
@@ -388,6 +417,8 @@ struct Input {
     bytes: Vec<u8>,
     /// Bytes before this one belong to answered requests.
     begin: usize,
+    /// What was taken out for the request under way.
+    lent_bytes: usize,
 }
 
 impl Input {
@@ -443,9 +474,34 @@ impl Input {
         }
     }
 
+    /// Takes out a request that is there as a whole; what follows it stays.
+    fn lend(&mut self, head_len: usize, body_len: usize) -> Lent {
+        self.lent_bytes = body_len;
+        let rest = self.unread().get(head_len + body_len..).unwrap_or_default().to_vec();
+        let mut request = Bytes::from(std::mem::replace(&mut self.bytes, rest));
+        request.advance(std::mem::take(&mut self.begin));
+        let head = request.split_to(head_len);
+        request.truncate(body_len);
+        Lent { head, body: request }
+    }
+
+    /// Makes room for this much more, and for what may be read along with it. Where there isn't so much memory the buffer
+    /// grows as it is filled.
     fn reserve(&mut self, missing: usize) {
         if self.bytes.capacity() - self.bytes.len() < missing {
-            self.bytes.reserve_exact(missing);
+            let _ = self.bytes.try_reserve_exact(missing + limits::READ_BUFFER_BYTES);
+        }
+    }
+
+    /// Returns to the system what an outsized request took: with the next one it would come too late.
+    fn give_back_outsized(&mut self) {
+        let outsized = self.lent_bytes.max(self.bytes.capacity());
+        self.lent_bytes = 0;
+        if outsized >= limits::OUTSIZED_BYTES {
+            if self.unread().is_empty() {
+                self.give_back();
+            }
+            rt::give_back_memory();
         }
     }
 
@@ -455,6 +511,12 @@ impl Input {
             self.bytes = Vec::new();
         }
     }
+}
+
+/// A request whose body is large, taken out of the buffer that received it.
+struct Lent {
+    head: Bytes,
+    body: Bytes,
 }
 
 /// With less room than this the buffer grows before the next read.

@@ -120,7 +120,8 @@ fn argument_names<'r>(request: &'r ApiRequest<'_>) -> Vec<&'r str> {
             request.query.columns.as_ref().map_or_else(|| fields.iter().map(|(name, _)| name.as_ref()).collect(), texts)
         }
         (Invocation::Post, Some(Payload::Json { keys, .. })) => texts(request.query.columns.as_ref().unwrap_or(keys)),
-        (Invocation::Post, Some(Payload::RawJson { .. } | Payload::Raw { .. }) | None) => {
+        // CSV is made into JSON for a call.
+        (Invocation::Post, Some(Payload::RawJson { .. } | Payload::Raw { .. } | Payload::Csv { .. }) | None) => {
             request.query.columns.as_ref().map_or_else(Vec::new, texts)
         }
     };
@@ -240,7 +241,7 @@ fn arguments<'p>(request: &'p ApiRequest<'p>, routine: &'p Routine, by: Invocati
         return given(routine, &request.query.arguments);
     }
     let (raw, document) = match &request.payload {
-        None => return Arguments::None,
+        None | Some(Payload::Csv { .. }) => return Arguments::None,
         Some(Payload::Form { fields }) => return given(routine, fields),
         Some(Payload::Raw { raw } | Payload::RawJson { raw }) => (raw.as_ref(), Document::Either),
         Some(Payload::Json { raw, shape, .. }) => (

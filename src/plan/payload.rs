@@ -46,6 +46,7 @@ pub fn resolve<'p>(
 ) -> Result<PayloadRows<'p>, PlanError> {
     let (names, shape) = match payload {
         Some(Payload::Json { keys, shape, .. }) => (keys.as_slice(), shape_of(*shape)),
+        Some(Payload::Csv { keys, .. }) => (keys.as_slice(), RowsShape::Array),
         Some(Payload::RawJson { raw }) => (columns, shape_of_bytes(raw)),
         // Writes have JSON alone: forms and CSV were made into it.
         Some(Payload::Form { .. } | Payload::Raw { .. }) | None => (&[][..], RowsShape::Array),
@@ -59,14 +60,6 @@ pub fn resolve<'p>(
     };
     let columns = names.iter().map(column).collect::<Result<_, _>>()?;
     Ok(PayloadRows { columns, shape, missing })
-}
-
-/// The bytes that PostgreSQL unpacks.
-pub fn bytes<'p>(payload: Option<&'p Payload<'_>>) -> &'p [u8] {
-    match payload {
-        Some(Payload::Json { raw, .. } | Payload::RawJson { raw } | Payload::Raw { raw }) => raw,
-        Some(Payload::Form { .. }) | None => &[],
-    }
 }
 
 fn shape_of(shape: JsonShape) -> RowsShape {

@@ -1,13 +1,18 @@
 //! A write's or call's body → `Payload` by Content-Type: its column set, the raw bytes kept.
-//! CSV of any kind and the forms of writes become JSON here, because PostgreSQL unpacks JSON alone.
+//! CSV of any kind and the forms of writes become JSON, because PostgreSQL unpacks JSON alone: here where that is small, while
+//! it is sent where it isn't.
+//! Limits: `limits::PARAMETER_BYTES_MAX`, `limits::BODY_LENT_BYTES`, `limits::FORM_FIELDS_MAX`.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
+use super::payload_csv::push_string;
 pub use super::payload_json::write_member_names;
 use super::payload_json::{JsonRefusal, read};
 use super::query::split;
 use super::refusal::RequestError;
 use super::{Action, Invocation, Mutation, payload_csv};
+use crate::limits;
 use crate::media::MediaType;
 
 /// The body once understood. The bytes go to PostgreSQL as they came where that is possible.
@@ -17,6 +22,8 @@ pub enum Payload<'r> {
     Json { raw: Cow<'r, [u8]>, keys: Vec<Cow<'r, str>>, shape: JsonShape },
     /// JSON that nobody needs to look into: `columns=` names the columns.
     RawJson { raw: Cow<'r, [u8]> },
+    /// A write's CSV that would be large as JSON: an array of objects with these keys.
+    Csv { body: &'r [u8], table: Rc<payload_csv::Table>, keys: Vec<Cow<'r, str>> },
     /// A call's urlencoded fields in order.
     Form { fields: Vec<(Cow<'r, str>, Cow<'r, str>)> },
     /// text/plain, text/xml, octet-stream: one argument of a routine.
@@ -57,12 +64,15 @@ pub fn parse<'r>(
         | Action::SchemaRead { .. }
         | Action::SchemaInfo => return Ok(None),
     };
+    if body.len() > limits::PARAMETER_BYTES_MAX {
+        return Err(RequestError::BodyTooLarge);
+    }
     let payload = match (content_type, purpose) {
         (MediaType::Json | MediaType::ArrayJson { nulls: crate::media::Nulls::Kept }, _) if columns.is_some() => {
             Payload::RawJson { raw: Cow::Borrowed(body) }
         }
         (MediaType::Json | MediaType::ArrayJson { nulls: crate::media::Nulls::Kept }, _) => json(body, purpose)?,
-        (MediaType::Csv, _) => csv(body)?,
+        (MediaType::Csv, _) => csv(body, purpose)?,
         (MediaType::UrlEncoded, Purpose::Call) => Payload::Form { fields: fields(body)? },
         (MediaType::UrlEncoded, Purpose::Write) => form_as_json(fields(body)?),
         (MediaType::TextPlain | MediaType::TextXml | MediaType::OctetStream, Purpose::Call) => {
@@ -102,16 +112,30 @@ fn json(body: &[u8], purpose: Purpose) -> Result<Payload<'_>, RequestError> {
     }
 }
 
-fn csv(body: &[u8]) -> Result<Payload<'_>, RequestError> {
+fn csv(body: &[u8], purpose: Purpose) -> Result<Payload<'_>, RequestError> {
     let table = payload_csv::read(body).map_err(refused)?;
     let keys = table.keys().ok_or_else(|| refused("All lines must have same number of fields".to_owned()))?;
-    let keys = keys.into_iter().map(|key| Cow::Owned(key.to_owned())).collect();
-    Ok(Payload::Json { raw: Cow::Owned(table.to_json()), keys, shape: JsonShape::Array })
+    let keys = keys.iter().map(|key| Cow::Owned(key.clone())).collect();
+    if table.json_bytes() > limits::PARAMETER_BYTES_MAX {
+        return Err(RequestError::BodyTooLarge);
+    }
+    Ok(match purpose {
+        Purpose::Write if table.json_bytes() >= limits::BODY_LENT_BYTES => {
+            Payload::Csv { body, table: Rc::new(table), keys }
+        }
+        Purpose::Write | Purpose::Call => {
+            Payload::Json { raw: Cow::Owned(table.to_json(body)), keys, shape: JsonShape::Array }
+        }
+    })
 }
 
 type Fields<'r> = Vec<(Cow<'r, str>, Cow<'r, str>)>;
 
 fn fields(body: &[u8]) -> Result<Fields<'_>, RequestError> {
+    let separators = memchr::memchr2_iter(b'&', b';', body);
+    if separators.take(limits::FORM_FIELDS_MAX).count() == limits::FORM_FIELDS_MAX {
+        return Err(RequestError::BodyTooLarge);
+    }
     let pairs = split(body).ok_or_else(|| refused("the form is not valid UTF-8".to_owned()))?;
     Ok(pairs.into_iter().map(|pair| (pair.key, pair.value.unwrap_or_default())).collect())
 }
@@ -124,25 +148,12 @@ fn form_as_json(fields: Fields<'_>) -> Payload<'_> {
         if index > 0 {
             raw.push(b',');
         }
-        push_json_string(&mut raw, key);
+        push_string(&mut raw, key.as_bytes());
         raw.push(b':');
-        push_json_string(&mut raw, value);
+        push_string(&mut raw, value.as_bytes());
     }
     raw.push(b'}');
     Payload::Json { raw: Cow::Owned(raw), keys: row.into_keys().collect(), shape: JsonShape::Object }
-}
-
-/// Appends a JSON string, quotes and all.
-pub fn push_json_string(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => out.extend([b'\\', if character == '"' { b'"' } else { b'\\' }]),
-            '\0'..='\u{1f}' => out.extend(format!("\\u{:04x}", u32::from(character)).bytes()),
-            _ => out.extend(character.encode_utf8(&mut [0; 4]).bytes()),
-        }
-    }
-    out.push(b'"');
 }
 
 fn sorted(mut keys: Vec<Cow<'_, str>>) -> Vec<Cow<'_, str>> {
@@ -168,6 +179,11 @@ pub fn fuzz_payload(bytes: &[u8]) {
     let _ = parse(body, &media, &insert, None);
     let _ = parse(body, &media, &insert, Some(&[Cow::Borrowed("a")]));
     let _ = parse(body, &media, &call, None);
+    if let Ok(table) = payload_csv::read(body)
+        && table.json_bytes() < limits::BODY_BUFFERED_BYTES
+    {
+        assert_eq!(table.to_json(body).len(), table.json_bytes(), "the JSON of a CSV is not as long as it was counted");
+    }
 }
 
 #[cfg(test)]
@@ -193,6 +209,10 @@ mod tests {
             Ok(Some(Payload::RawJson { raw } | Payload::Raw { raw })) => {
                 Ok((String::from_utf8_lossy(&raw).into_owned(), Vec::new()))
             }
+            Ok(Some(Payload::Csv { body, table, keys })) => Ok((
+                String::from_utf8_lossy(&table.to_json(body)).into_owned(),
+                keys.iter().map(|key| key.to_string()).collect(),
+            )),
             Ok(Some(Payload::Form { fields })) => Ok((format!("{fields:?}"), Vec::new())),
             Ok(None) => Ok((String::new(), Vec::new())),
             Err(RequestError::Body { message }) => Err(message),
@@ -225,6 +245,34 @@ mod tests {
         check(Write, MediaType::TextPlain, false, "x", Err("Content-Type not acceptable: text/plain"));
         check(Write, MediaType::Csv, false, "a,b\n1,NULL\n", Ok((r#"[{"a":"1","b":null}]"#, &["a", "b"])));
         check(Write, MediaType::Csv, false, "a,b\n1\n2,3\n", Err("All lines must have same number of fields"));
+    }
+
+    #[test]
+    fn csv_that_is_large_as_json_stays_csv_and_more_than_postgresql_takes_is_refused() {
+        use Purpose::{Call, Write};
+        let action = |purpose| match purpose {
+            Write => Action::Mutate { relation: "t".into(), mutation: Mutation::Insert },
+            Call => Action::Call { routine: "f".into(), by: Invocation::Post },
+        };
+        let name = "n".repeat(200_000);
+        let body = format!("{name}\n{}", "1\n".repeat(10));
+        let kept = parse(body.as_bytes(), &MediaType::Csv, &action(Write), None).unwrap().unwrap();
+        assert!(matches!(&kept, Payload::Csv { keys, .. } if *keys == [name.as_str()]), "{kept:?}");
+        let made = parse(body.as_bytes(), &MediaType::Csv, &action(Call), None).unwrap().unwrap();
+        assert!(matches!(&made, Payload::Json { raw, .. } if raw.len() > 2_000_000));
+        let too_large = Err(RequestError::BodyTooLarge);
+        // A gigabyte of names.
+        let body = format!("{name}\n{}", "1\n".repeat(6000));
+        for purpose in [Write, Call] {
+            assert_eq!(parse(body.as_bytes(), &MediaType::Csv, &action(purpose), None), too_large);
+        }
+        let form = "a&".repeat(limits::FORM_FIELDS_MAX);
+        assert_eq!(parse(form.as_bytes(), &MediaType::UrlEncoded, &action(Write), None), too_large);
+        // Zeroes that nobody looks at take no memory.
+        let body = vec![0; limits::PARAMETER_BYTES_MAX + 1];
+        for media in [MediaType::Json, MediaType::OctetStream] {
+            assert_eq!(parse(&body, &media, &action(Call), None), too_large);
+        }
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! A JSON body's key set, found by walking its bytes once: nothing is built, only keys of the outermost objects are kept.
 //! Whatever the walk accepts is JSON (RFC 8259); PostgreSQL gets the same bytes and is the judge of what they mean.
-//! Invariant: time is linear in the body, memory in the first object's keys and in the depth of nesting.
+//! Invariant: time is linear in the body; memory is that of `limits::JSON_KEYS_MAX` keys and a bit for each level of nesting.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::payload::JsonShape;
+use crate::limits;
 
-/// What the outermost value is made of: the first object's keys in order, without repeats.
+/// What the outermost value is made of: the first object's keys in order, without repeats; of more than
+/// `limits::JSON_KEYS_MAX` some.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JsonBody<'r> {
     pub shape: JsonShape,
@@ -23,7 +26,7 @@ pub enum JsonRefusal {
 /// Walks the whole body.
 pub fn read(body: &[u8]) -> Result<JsonBody<'_>, JsonRefusal> {
     let text = std::str::from_utf8(body).map_err(|_| JsonRefusal::Invalid)?;
-    let mut walk = Walk { text, bytes: body, pos: 0, open: Vec::new() };
+    let mut walk = Walk { text, bytes: body, pos: 0, open: Open::default() };
     let found = walk.outermost()?;
     walk.blanks();
     if walk.pos < body.len() { Err(JsonRefusal::Invalid) } else { found }
@@ -33,7 +36,7 @@ pub fn read(body: &[u8]) -> Result<JsonBody<'_>, JsonRefusal> {
 /// for any other body, and for names with escapes. Allocates nothing for an object of plain values.
 pub fn write_member_names(body: &[u8], out: &mut Vec<u8>) -> bool {
     let Ok(text) = std::str::from_utf8(body) else { return false };
-    let mut walk = Walk { text, bytes: body, pos: 0, open: Vec::new() };
+    let mut walk = Walk { text, bytes: body, pos: 0, open: Open::default() };
     walk.blanks();
     if walk.peek() != Some(b'{') {
         return body.is_empty();
@@ -53,8 +56,48 @@ struct Walk<'r> {
     text: &'r str,
     bytes: &'r [u8],
     pos: usize,
-    /// Brackets and braces that are open inside the value being skipped.
-    open: Vec<u8>,
+    open: Open,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Container {
+    Object,
+    Array,
+}
+
+/// What is open inside the value being skipped, outermost first: a bit for each, set for an object.
+#[derive(Default)]
+struct Open {
+    words: Vec<u64>,
+    depth: usize,
+}
+
+impl Open {
+    fn push(&mut self, container: Container) {
+        let bit = self.depth % 64;
+        if bit == 0 {
+            self.words.push(0);
+        }
+        if let (Some(word), Container::Object) = (self.words.last_mut(), container) {
+            *word |= 1 << bit;
+        }
+        self.depth += 1;
+    }
+
+    fn last(&self) -> Option<Container> {
+        let bit = self.depth.checked_sub(1)? % 64;
+        let word = self.words.last()?;
+        Some(if word >> bit & 1 == 1 { Container::Object } else { Container::Array })
+    }
+
+    fn pop(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        match (self.depth % 64, self.words.last_mut()) {
+            (0, _) => _ = self.words.pop(),
+            (bit, Some(word)) => *word &= !(1 << bit),
+            (_, None) => {}
+        }
+    }
 }
 
 /// Where a key's text, escapes and all, stands between its quotes.
@@ -68,8 +111,8 @@ impl<'r> Walk<'r> {
         self.blanks();
         match self.peek() {
             Some(b'{') => {
-                let mut spans = Vec::new();
-                self.object(|span| spans.push(span))?;
+                let (mut spans, text) = (Vec::new(), self.text);
+                self.object(|span| note_key(text, &mut spans, span))?;
                 Ok(Ok(JsonBody { shape: JsonShape::Object, keys: self.distinct(&spans) }))
             }
             Some(b'[') => self.array(),
@@ -93,7 +136,8 @@ impl<'r> Walk<'r> {
             self.blanks();
             if self.peek() == Some(b'{') {
                 spans.clear();
-                self.object(|span| spans.push(span))?;
+                let text = self.text;
+                self.object(|span| note_key(text, &mut spans, span))?;
                 if is_first {
                     first.clone_from(&spans);
                 } else if uniform && !self.same_spelling(&first, &spans) {
@@ -138,7 +182,7 @@ impl<'r> Walk<'r> {
         }
     }
 
-    /// Skips one value with everything inside it. Iterative: depth costs a byte a level, no stack.
+    /// Skips one value with everything inside it. Iterative: depth costs no stack.
     fn skip_value(&mut self) -> Result<(), JsonRefusal> {
         loop {
             self.blanks();
@@ -147,7 +191,7 @@ impl<'r> Walk<'r> {
                     self.pos += 1;
                     self.blanks();
                     if !self.eat(b'}') {
-                        self.open.push(b'{');
+                        self.open.push(Container::Object);
                         self.member_key()?;
                         continue;
                     }
@@ -156,7 +200,7 @@ impl<'r> Walk<'r> {
                     self.pos += 1;
                     self.blanks();
                     if !self.eat(b']') {
-                        self.open.push(b'[');
+                        self.open.push(Container::Array);
                         continue;
                     }
                 }
@@ -175,16 +219,19 @@ impl<'r> Walk<'r> {
     /// After a value: closes what ends here. True if another value follows.
     fn close(&mut self) -> Result<bool, JsonRefusal> {
         loop {
-            let Some(&open) = self.open.last() else { return Ok(false) };
+            let Some(open) = self.open.last() else { return Ok(false) };
             self.blanks();
             if self.eat(b',') {
-                if open == b'{' {
+                if open == Container::Object {
                     self.blanks();
                     self.member_key()?;
                 }
                 return Ok(true);
             }
-            self.expect(if open == b'{' { b'}' } else { b']' })?;
+            self.expect(match open {
+                Container::Object => b'}',
+                Container::Array => b']',
+            })?;
             self.open.pop();
         }
     }
@@ -307,34 +354,44 @@ impl<'r> Walk<'r> {
     }
 
     fn sorted(&self, spans: &[Span]) -> Vec<Cow<'r, str>> {
-        let mut keys: Vec<_> = spans.iter().map(|&span| self.unescape(span)).collect();
+        let mut keys: Vec<_> = spans.iter().map(|&span| unescape(self.text, span)).collect();
         keys.sort();
         keys.dedup();
         keys
     }
 
     fn distinct(&self, spans: &[Span]) -> Vec<Cow<'r, str>> {
-        let mut seen = std::collections::HashSet::with_capacity(spans.len());
-        spans.iter().map(|&span| self.unescape(span)).filter(|key| seen.insert(key.clone())).collect()
+        let mut seen = HashSet::with_capacity(spans.len());
+        spans.iter().map(|&span| unescape(self.text, span)).filter(|key| seen.insert(key.clone())).collect()
     }
+}
 
-    fn unescape(&self, (start, end): Span) -> Cow<'r, str> {
-        let raw = self.text.get(start..end).unwrap_or_default();
-        if !raw.contains('\\') {
-            return Cow::Borrowed(raw);
-        }
-        let mut walk = Walk { text: raw, bytes: raw.as_bytes(), pos: 0, open: Vec::new() };
-        let mut out = String::with_capacity(raw.len());
-        while let Some(rest) = raw.get(walk.pos..).filter(|rest| !rest.is_empty()) {
-            let run = rest.find('\\').unwrap_or(rest.len());
-            out.push_str(rest.get(..run).unwrap_or_default());
-            walk.pos += run + 1;
-            if run < rest.len() {
-                out.extend(walk.escape());
-            }
-        }
-        Cow::Owned(out)
+/// Keeps `spans` short: repeats go, and of the others those beyond what can be anybody's name.
+fn note_key(text: &str, spans: &mut Vec<Span>, key: Span) {
+    if spans.len() >= 2 * limits::JSON_KEYS_MAX {
+        let mut seen = HashSet::with_capacity(spans.len());
+        spans.retain(|&span| seen.insert(unescape(text, span)));
+        spans.truncate(limits::JSON_KEYS_MAX);
     }
+    spans.push(key);
+}
+
+fn unescape(text: &str, (start, end): Span) -> Cow<'_, str> {
+    let raw = text.get(start..end).unwrap_or_default();
+    if !raw.contains('\\') {
+        return Cow::Borrowed(raw);
+    }
+    let mut walk = Walk { text: raw, bytes: raw.as_bytes(), pos: 0, open: Open::default() };
+    let mut out = String::with_capacity(raw.len());
+    while let Some(rest) = raw.get(walk.pos..).filter(|rest| !rest.is_empty()) {
+        let run = rest.find('\\').unwrap_or(rest.len());
+        out.push_str(rest.get(..run).unwrap_or_default());
+        walk.pos += run + 1;
+        if run < rest.len() {
+            out.extend(walk.escape());
+        }
+    }
+    Cow::Owned(out)
 }
 
 #[cfg(test)]
@@ -452,6 +509,35 @@ mod tests {
             check(body, Err(JsonRefusal::Invalid));
         }
         assert_eq!(read(b"\"\xff\""), Err(JsonRefusal::Invalid));
+    }
+
+    #[test]
+    fn of_too_many_keys_some_are_kept_and_repeats_hide_none() {
+        let many: String = (0..100_000).map(|key| format!("\"k{key}\":{key},")).collect();
+        let body = format!("[{{{many}\"end\":1}}]");
+        let JsonBody { shape, keys } = read(body.as_bytes()).unwrap();
+        assert_eq!(shape, JsonShape::Array);
+        assert!((limits::JSON_KEYS_MAX..=2 * limits::JSON_KEYS_MAX).contains(&keys.len()), "{} keys", keys.len());
+        let repeats = "\"a\":1,".repeat(100_000);
+        check(&format!("{{{repeats}\"b\":1}}"), Ok((JsonShape::Object, &["a", "b"])));
+        check(&format!("[{{{repeats}\"b\":1}},{{\"b\":1,\"a\":2}}]"), Ok((JsonShape::Array, &["a", "b"])));
+        check(&format!("[{{\"a\":1}},{{{repeats}\"b\":1}}]"), Err(JsonRefusal::KeysDiffer));
+    }
+
+    #[test]
+    fn levels_of_both_kinds_are_told_apart() {
+        for depth in [1, 63, 64, 65, 200] {
+            let (mut begin, mut end) = (String::new(), String::new());
+            for level in 0..depth {
+                let object = level % 3 == 0;
+                begin.push_str(if object { "{\"k\":" } else { "[" });
+                end.insert(0, if object { '}' } else { ']' });
+            }
+            check(&format!("{{\"a\":{begin}1{end}}}"), Ok((JsonShape::Object, &["a"])));
+            check(&format!("{{\"a\":{begin}1{end},\"b\":{begin}{{}}{end}}}"), Ok((JsonShape::Object, &["a", "b"])));
+            let swapped: String = end.chars().map(|end| if end == ']' { '}' } else { ']' }).collect();
+            check(&format!("{{\"a\":{begin}1{swapped}}}"), Err(JsonRefusal::Invalid));
+        }
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub enum RequestError {
     Body {
         message: String,
     },
+    /// The body is more than PostgreSQL takes as one value, or than is taken apart here.
+    BodyTooLarge,
     /// `handling=strict` and preferences nobody knows.
     Preferences {
         invalid: Vec<String>,
@@ -49,6 +51,7 @@ impl ApiError for RequestError {
             Self::Query(_) => Code::new("PGRST100", 400),
             Self::RoutineMethod { .. } => Code::new("PGRST101", 405),
             Self::Body { .. } => Code::new("PGRST102", 400),
+            Self::BodyTooLarge => Code::new("PGRST102", 413),
             Self::Range(_) => Code::new("PGRST103", 416),
             Self::SchemaNotExposed { .. } => Code::new("PGRST106", 406),
             Self::PutRange => Code::new("PGRST114", 400),
@@ -64,6 +67,7 @@ impl ApiError for RequestError {
             Self::Query(complaint) => complaint.message.clone(),
             Self::RoutineMethod { method } => format!("Cannot use the {method} method on RPC"),
             Self::Body { message } => message.clone(),
+            Self::BodyTooLarge => "the request body is too large".to_owned(),
             Self::Range(_) => "Requested range not satisfiable".to_owned(),
             Self::SchemaNotExposed { schema, .. } => format!("Invalid schema: {schema}"),
             Self::PutRange => "limit/offset querystring parameters are not allowed for PUT".to_owned(),
@@ -88,6 +92,7 @@ impl ApiError for RequestError {
             }
             Self::RoutineMethod { .. }
             | Self::Body { .. }
+            | Self::BodyTooLarge
             | Self::SchemaNotExposed { .. }
             | Self::PutRange
             | Self::MethodUnsupported { .. }
@@ -104,6 +109,7 @@ impl ApiError for RequestError {
             Self::Query(_)
             | Self::RoutineMethod { .. }
             | Self::Body { .. }
+            | Self::BodyTooLarge
             | Self::Range(_)
             | Self::PutRange
             | Self::MethodUnsupported { .. }

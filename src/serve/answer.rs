@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::cells::{Cells, Rest};
+use super::payload::BodyValue;
 use super::rows::{CompiledWriter, Framing, Rows, RowsJob, Streaming};
 use super::setup::{self, Setting, fill};
 use super::transaction::{self, End, FirstRow, FirstRows, Form, Preparation, Sink, Step, Want};
@@ -47,7 +48,7 @@ pub struct Job<'j> {
     /// Run after it, its first row kept: the planner's estimate, or how many rows were new.
     pub afterwards: Option<&'j Statement>,
     /// The request's body where the statement takes it as a parameter.
-    pub payload: &'j [u8],
+    pub payload: BodyValue<'j>,
     pub access: Access,
     /// The routine that is called: its settings and isolation level are the transaction's.
     pub routine: Option<&'j Routine>,
@@ -129,19 +130,20 @@ impl Core {
         let main_values = values_of(&job.statement.params);
         let afterwards_values = job.afterwards.map(|afterwards| values_of(&afterwards.params));
         let none = Values::default();
-        let mut steps = vec![Step { text: &setup, values: &setup_values, want: Want::Nothing, payload: &[] }];
+        let mut steps =
+            vec![Step { text: &setup, values: &setup_values, want: Want::Nothing, payload: BodyValue::NONE }];
         steps.extend(pre_request.as_deref().map(|text| Step {
             text,
             values: &none,
             want: Want::Nothing,
-            payload: &[],
+            payload: BodyValue::NONE,
         }));
         steps.push(Step { text: &job.statement.text, values: &main_values, want: Want::Main, payload: job.payload });
         if let (Some(afterwards), Some(values)) = (job.afterwards, &afterwards_values) {
-            steps.push(Step { text: &afterwards.text, values, want: Want::FirstRow, payload: &[] });
+            steps.push(Step { text: &afterwards.text, values, want: Want::FirstRow, payload: BodyValue::NONE });
         }
         if gucs {
-            steps.push(Step { text: guc::READ, values: &none, want: Want::FirstRow, payload: &[] });
+            steps.push(Step { text: guc::READ, values: &none, want: Want::FirstRow, payload: BodyValue::NONE });
         }
         self.begin_transaction(scene, job.plan, &steps);
         let (counted, mut first_rows, key) = self.take_result(scene, job, &steps, judge, reply).await?;

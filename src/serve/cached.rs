@@ -2,6 +2,7 @@
 //! between.
 
 use super::answer::{Counted, Counts};
+use super::payload::BodyValue;
 use super::rows::{Framing, Rows, RowsJob};
 use super::setup::{self, Setting};
 use super::shape_cache::{self, CachedPlan, Scratch};
@@ -62,9 +63,9 @@ impl Core {
         let setup = self.setups.text(shape);
         let none = Values::default();
         let steps = [
-            Step { text: &setup, values: &scratch.setup, want: Want::Nothing, payload: &[] },
-            Step { text: &plan.statement, values: &scratch.main, want: Want::Main, payload: &[] },
-            Step { text: guc::READ, values: &none, want: Want::FirstRow, payload: &[] },
+            Step { text: &setup, values: &scratch.setup, want: Want::Nothing, payload: BodyValue::NONE },
+            Step { text: &plan.statement, values: &scratch.main, want: Want::Main, payload: BodyValue::NONE },
+            Step { text: guc::READ, values: &none, want: Want::FirstRow, payload: BodyValue::NONE },
         ];
         let steps = match plan.response {
             ResponseSettings::Ignored => steps.split_last().map_or(&steps[..], |(_, unasked)| unasked),

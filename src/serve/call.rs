@@ -1,6 +1,7 @@
 //! Calls of routines: the overload chosen, the routine run once, its result answered.
 
 use super::answer::{self, Counted, Job, Judge};
+use super::payload::BodyValue;
 use super::rows::Streaming;
 use super::transaction::{End, Form, Preparation};
 use super::{Core, Scene, ServeError, shape_cache};
@@ -8,7 +9,7 @@ use crate::catalog::Routine;
 use crate::http::Reply;
 use crate::plan::negotiate::AnswerForm;
 use crate::plan::read::Maker;
-use crate::plan::{CallPlan, PlanSettings, call, payload, plan_call};
+use crate::plan::{CallPlan, PlanSettings, call, plan_call};
 use crate::request::prefer::Handling;
 use crate::respond::max_affected::TooManyAffected;
 use crate::sql::call::call_statement;
@@ -70,7 +71,7 @@ impl Core {
             plan: &plan.read,
             statement: &statement,
             afterwards: None,
-            payload: payload::bytes(scene.request.payload.as_ref()),
+            payload: BodyValue::of(scene.request.payload.as_ref(), scene.http),
             access,
             routine: Some(routine),
             form: form(scene, &judge, access),

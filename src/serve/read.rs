@@ -1,6 +1,7 @@
 //! Reads of relations: plan, statement, answer.
 
 use super::answer::{self, Counted, Job, Judge};
+use super::payload::BodyValue;
 use super::transaction::{End, Form};
 use super::{Core, Scene, ServeError, shape_cache};
 use crate::http::Reply;
@@ -46,7 +47,7 @@ impl Core {
             plan: &plan,
             statement: &statement,
             afterwards: estimate.as_ref(),
-            payload: &[],
+            payload: BodyValue::NONE,
             access,
             routine: None,
             form,

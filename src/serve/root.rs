@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::payload::BodyValue;
 use super::setup::{Setting, fill};
 use super::transaction::{self, Form, Sink, Step, Want};
 use super::{Core, Derived, Scene, ServeError, answer};
@@ -110,16 +111,19 @@ impl Core {
         let mut schema = Values::default();
         schema.push(scene.request.schema.as_bytes());
         let pre_request = answer::pre_request(scene);
-        let mut steps = vec![Step { text: &setup, values: &setup_values, want: Want::Nothing, payload: &[] }];
+        let mut steps =
+            vec![Step { text: &setup, values: &setup_values, want: Want::Nothing, payload: BodyValue::NONE }];
         steps.extend(pre_request.as_deref().map(|text| Step {
             text,
             values: &none,
             want: Want::Nothing,
-            payload: &[],
+            payload: BodyValue::NONE,
         }));
         match question {
             Question::Admission => {}
-            Question::Privileges => steps.push(Step { text: VISIBLE, values: &schema, want: Want::Main, payload: &[] }),
+            Question::Privileges => {
+                steps.push(Step { text: VISIBLE, values: &schema, want: Want::Main, payload: BodyValue::NONE })
+            }
         }
         let preparation = answer::preparation(scene);
         let mut granted = Granted::default();

@@ -10,12 +10,14 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 use super::ServeError;
+use super::payload::BodyValue;
 use crate::http::Reply;
 use crate::pool::{Lease, Pool};
 use crate::rt::{First, first};
-use crate::sql::setup::Values;
+use crate::sql::setup::{Given, Values};
 use crate::wire::conn::{Answer, Busy, Idle};
 use crate::wire::db_error::DbError;
+use crate::wire::piece::Value;
 use crate::wire::row::{DataRow, RowDescription};
 use crate::wire::{TransactionStatus, WireError};
 
@@ -25,8 +27,8 @@ pub struct Step<'s> {
     pub text: &'s str,
     pub values: &'s Values,
     pub want: Want,
-    /// Bytes that one of the values stands for, where it is the request's body.
-    pub payload: &'s [u8],
+    /// What one of the values stands for, where it is the request's body.
+    pub payload: BodyValue<'s>,
 }
 
 /// What becomes of a step's rows.
@@ -151,6 +153,16 @@ pub async fn run<S: Sink>(
     }
 }
 
+impl<'s> Step<'s> {
+    fn value(&self, given: Given<'s>) -> Value<'s> {
+        match given {
+            Given::Null => Value::Null,
+            Given::Own(bytes) => Value::Bytes(bytes),
+            Given::Payload => self.payload.value(),
+        }
+    }
+}
+
 /// Decides what `Form::Checked` is on this connection.
 fn checked<S: Sink>(form: Form, idle: &Idle, steps: &[Step<'_>], sink: &mut S) -> Result<Form, ServeError> {
     let Form::Checked { begin } = form else { return Ok(form) };
@@ -164,18 +176,18 @@ fn checked<S: Sink>(form: Form, idle: &Idle, steps: &[Step<'_>], sink: &mut S) -
 /// The whole batch, up to its Sync.
 fn append(busy: &mut Busy, form: Form, steps: &[Step<'_>], preparation: Preparation) {
     if let Form::Explicit { begin } = form {
-        execute(busy, begin, std::iter::empty(), preparation);
+        execute(busy, begin, [], preparation);
     }
     for step in steps {
-        execute(busy, step.text, step.values.iter_over(step.payload), preparation);
+        execute(busy, step.text, step.values.iter().map(|given| step.value(given)), preparation);
     }
     busy.sync();
 }
 
-fn execute<'p>(busy: &mut Busy, text: &str, values: impl Iterator<Item = Option<&'p [u8]>>, preparation: Preparation) {
+fn execute<'p>(busy: &mut Busy, text: &str, values: impl IntoIterator<Item = Value<'p>>, preparation: Preparation) {
     match preparation {
-        Preparation::Prepared => busy.execute(text, values),
-        Preparation::Unnamed => busy.execute_unnamed(text, values),
+        Preparation::Prepared => busy.execute_values(text, values),
+        Preparation::Unnamed => busy.execute_unnamed_values(text, values),
     }
 }
 

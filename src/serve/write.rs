@@ -3,13 +3,14 @@
 //! back because its rows were not what the catalog says.
 
 use super::answer::{self, Counted, Job, Judge, Outcome};
+use super::payload::BodyValue;
 use super::rows::Streaming;
 use super::transaction::{End, Form};
 use super::{Core, Scene, ServeError};
 use crate::http::Reply;
 use crate::plan::mutate;
 use crate::plan::negotiate::AnswerForm;
-use crate::plan::{MutatePlan, PlanSettings, payload, plan_mutate};
+use crate::plan::{MutatePlan, PlanSettings, plan_mutate};
 use crate::request::Mutation;
 use crate::request::prefer::{CountMode, Handling, Resolution};
 use crate::respond::guc::ResponseGucs;
@@ -85,7 +86,7 @@ impl Core {
             plan: &plan.read,
             statement: &statement,
             afterwards: inserted.as_ref(),
-            payload: payload::bytes(scene.request.payload.as_ref()),
+            payload: BodyValue::of(scene.request.payload.as_ref(), scene.http),
             access: Access::ReadWrite,
             routine: None,
             form: form(scene, &limits),

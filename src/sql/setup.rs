@@ -37,7 +37,7 @@ impl Values {
         self.spans.push(Span::Null);
     }
 
-    /// Adds what `iter_over` is given.
+    /// Adds what `Given::Payload` stands for.
     pub fn push_payload(&mut self) {
         self.spans.push(Span::Payload);
     }
@@ -49,18 +49,22 @@ impl Values {
         self.spans.push(Span::Own(begin, self.bytes.len()));
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = Option<&[u8]>> {
-        self.iter_over(&[])
-    }
-
-    /// The values, `payload` in the place of the request's body.
-    pub fn iter_over<'v>(&'v self, payload: &'v [u8]) -> impl Iterator<Item = Option<&'v [u8]>> {
+    pub fn iter(&self) -> impl Iterator<Item = Given<'_>> {
         self.spans.iter().map(move |span| match *span {
-            Span::Null => None,
-            Span::Own(begin, end) => self.bytes.get(begin..end),
-            Span::Payload => Some(payload),
+            Span::Null => Given::Null,
+            Span::Own(begin, end) => Given::Own(self.bytes.get(begin..end).unwrap_or_default()),
+            Span::Payload => Given::Payload,
         })
     }
+}
+
+/// One of the values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Given<'v> {
+    Null,
+    Own(&'v [u8]),
+    /// The request's body, which is somewhere else.
+    Payload,
 }
 
 /// What the statement's text depends on; two requests with equal parts share one prepared statement.
@@ -308,7 +312,7 @@ mod tests {
         values.push_null();
         values.push_with(|out| out.push(b'c'));
         values.push_payload();
-        let all = values.iter_over(b"body").collect::<Vec<_>>();
-        assert_eq!(all, [Some(&b"ab"[..]), Some(b""), None, Some(b"c"), Some(b"body")]);
+        let all = values.iter().collect::<Vec<_>>();
+        assert_eq!(all, [Given::Own(b"ab"), Given::Own(b""), Given::Null, Given::Own(b"c"), Given::Payload]);
     }
 }
