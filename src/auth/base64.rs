@@ -23,16 +23,31 @@ pub fn decode_secret(text: &[u8]) -> Option<Vec<u8>> {
 
 /// Encodes in the standard alphabet with padding.
 pub fn encode(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = encode_with(bytes, ['+', '/']);
+    while !out.len().is_multiple_of(4) {
+        out.push('=');
+    }
+    out
+}
+
+/// Encodes in the URL alphabet without padding.
+pub fn encode_url(bytes: &[u8]) -> String {
+    encode_with(bytes, ['-', '_'])
+}
+
+/// Given the two characters in which the alphabets differ.
+fn encode_with(bytes: &[u8], [sixty_two, sixty_three]: [char; 2]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
         let bits = group.iter().fold(0u32, |bits, &byte| bits << 8 | u32::from(byte)) << (8 * (3 - group.len()));
-        for place in 0..4 {
-            let index = usize::try_from(bits >> (18 - 6 * place) & 63).unwrap_or(0);
-            out.push(if place <= group.len() {
-                ALPHABET.get(index).map_or('A', |&byte| char::from(byte))
-            } else {
-                '='
+        for place in 0..=group.len() {
+            let [digit, ..] = (bits >> (18 - 6 * place) & 63).to_le_bytes();
+            out.push(match digit {
+                0..26 => char::from(b'A' + digit),
+                26..52 => char::from(b'a' + digit - 26),
+                52..62 => char::from(b'0' + digit - 52),
+                62 => sixty_two,
+                _ => sixty_three,
             });
         }
     }
@@ -113,7 +128,9 @@ mod tests {
             let text = encode(&bytes);
             assert_eq!(text.len() % 4, 0);
             assert_eq!(decode_secret(text.as_bytes()).unwrap(), bytes);
+            assert_eq!(decode_url(encode_url(&bytes).as_bytes()).unwrap(), bytes);
         }
-        assert_eq!(encode(b"fo"), "Zm8=");
+        assert_eq!((encode(b"fo").as_str(), encode_url(b"fo").as_str()), ("Zm8=", "Zm8"));
+        assert_eq!((encode(&[0xfb, 0xff, 0xfe]), encode_url(&[0xfb, 0xff, 0xfe])), ("+//+".into(), "-__-".into()));
     }
 }

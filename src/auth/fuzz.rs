@@ -3,6 +3,7 @@
 
 use ring::hmac;
 
+use super::base64::encode_url;
 use super::json_path::RolePath;
 use super::key::KeySet;
 use super::{AuthSettings, TokenCache, authenticate};
@@ -26,14 +27,10 @@ pub fn token(data: &[u8]) {
         None => (data, data),
     };
     for header in [header, br#"{"alg":"HS256"}"#] {
-        let signed = [url(header), url(claims)].join(".");
+        let signed = [encode_url(header), encode_url(claims)].join(".");
         let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET), signed.as_bytes());
-        let _ = run([signed, url(signature.as_ref())].join(".").as_bytes());
+        let _ = run([signed, encode_url(signature.as_ref())].join(".").as_bytes());
     }
-}
-
-fn url(bytes: &[u8]) -> String {
-    super::base64::encode(bytes).trim_end_matches('=').replace('+', "-").replace('/', "_")
 }
 
 #[cfg(test)]

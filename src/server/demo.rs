@@ -10,6 +10,7 @@ use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::cluster::{Cluster, ClusterError, ClusterOptions, DATABASE};
+use crate::auth::base64;
 
 /// Where the demo listens: the port that PostgREST has by default.
 pub const PORT: u16 = 3000;
@@ -17,7 +18,6 @@ pub const PORT: u16 = 3000;
 const SAMPLE: &str = include_str!("demo.sql");
 const SCHEMA: &str = "toolshed";
 const TOKEN_SECONDS: u64 = 24 * 60 * 60;
-const BASE64URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// A sample database, ready to be served.
 pub struct Demo {
@@ -37,7 +37,7 @@ impl Demo {
             doing: "drawing a secret".to_owned(),
             error: io::Error::other("no randomness"),
         })?;
-        Ok(Self { cluster, secret: base64url(&bytes) })
+        Ok(Self { cluster, secret: base64::encode_url(&bytes) })
     }
 
     /// The connection string of the role that the server logs in as.
@@ -105,41 +105,18 @@ pub fn run<T>(port: u16, out: &mut dyn Write, boot: impl FnOnce(&str) -> T) -> R
 
 /// An HS256 token (RFC 7515) over claims that are JSON already.
 pub fn sign(secret: &str, claims: &str) -> String {
-    let mut token = format!("{}.{}", base64url(br#"{"alg":"HS256","typ":"JWT"}"#), base64url(claims.as_bytes()));
+    let mut token =
+        format!("{}.{}", base64::encode_url(br#"{"alg":"HS256","typ":"JWT"}"#), base64::encode_url(claims.as_bytes()));
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    let signature = base64url(hmac::sign(&key, token.as_bytes()).as_ref());
+    let signature = base64::encode_url(hmac::sign(&key, token.as_bytes()).as_ref());
     token.push('.');
     token.push_str(&signature);
     token
 }
 
-/// RFC 4648, section 5, without padding.
-fn base64url(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for place in 0..=group.len() {
-            let digit = BASE64URL.get((bits >> (18 - 6 * place) & 63) as usize);
-            text.extend(digit.map(|digit| char::from(*digit)));
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64url_as_in_the_rfc() {
-        let check = |bytes: &[u8], expect: &str| assert_eq!(base64url(bytes), expect, "{bytes:?}");
-        check(b"", "");
-        check(b"f", "Zg");
-        check(b"fo", "Zm8");
-        check(b"foo", "Zm9v");
-        check(b"foob", "Zm9vYg");
-        check(&[0xfb, 0xff, 0xfe], "-__-");
-    }
 
     #[test]
     fn a_token_as_jwt_io_signs_it() {
