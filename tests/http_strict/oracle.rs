@@ -172,5 +172,5 @@ fn what_we_accept_hyper_reads_the_same() {
     accepted += counted.get();
     outcome.unwrap();
     // Or the test compares nothing.
-    assert!(accepted > 200, "only {accepted} requests were accepted");
+    assert!(accepted > 100, "only {accepted} requests were accepted");
 }
