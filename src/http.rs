@@ -12,6 +12,7 @@ pub mod head;
 pub mod header;
 pub mod refusal;
 pub mod reply;
+mod room;
 pub mod write;
 
 pub use conn::{ConnectionLimits, Drain, serve_connection};

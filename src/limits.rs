@@ -76,6 +76,9 @@ pub const KEEP_ALIVE_SECONDS: u64 = 75;
 pub const BODY_STALL_SECONDS: u64 = 30;
 /// Default of `server-max-body` in bytes.
 pub const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// All request bodies that are on their way to one core, in bytes; more are refused with 503. At least one of the largest
+/// always fits.
+pub const BODIES_BYTES_PER_CORE: usize = 1 << 30;
 /// Default of `server-max-response` in bytes: a body that may not stream is refused past it.
 pub const RESPONSE_BYTES_MAX: usize = 1 << 30;
 /// Prepared statements kept on one connection; the least recently used is closed beyond it.
@@ -196,6 +199,7 @@ pub const JWT_KEYS_MAX: usize = 256;
 
 const _: () = assert!(TOKEN_CACHED_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);
+const _: () = assert!(BODY_BYTES_MAX + HEAD_BYTES_MAX <= BODIES_BYTES_PER_CORE);
 const _: () = assert!(PREPARED_TEXT_BYTES_MAX <= PREPARED_BYTES_PER_CONNECTION);
 const _: () = assert!(SHAPE_BYTES_MAX <= SHAPES_BYTES_PER_CORE);
 const _: () = assert!(STREAM_CHUNK_BYTES + RESPONSE_HEAD_ROOM_BYTES <= RESPONSE_KEPT_BYTES);

@@ -18,6 +18,7 @@ use bytes::{Buf, Bytes};
 use super::body::{ChunkedDecoder, Progress};
 use super::head::{Framing, Head, HeadLimits, HeadScan, parse_head};
 use super::reply::{Afterwards, Asked, Purpose};
+use super::room::{Bodies, BodyShare};
 use super::{Gone, Method, Refusal, Reply, Request, Service};
 use crate::limits;
 use crate::rt::watch::{WatchTable, Watched};
@@ -28,6 +29,8 @@ use crate::rt::{self, Reader, Stream};
 pub struct ConnectionLimits {
     pub head: HeadLimits,
     pub body_bytes_max: usize,
+    /// For the bodies that all connections of a core have on their way.
+    pub bodies_bytes_max: usize,
     /// For a whole head, from its first byte.
     pub head_time: Duration,
     /// Between two requests.
@@ -47,6 +50,7 @@ impl Default for ConnectionLimits {
         Self {
             head: HeadLimits::default(),
             body_bytes_max: limits::BODY_BYTES_MAX,
+            bodies_bytes_max: limits::BODIES_BYTES_PER_CORE,
             head_time: Duration::from_secs(limits::HEAD_SECONDS),
             keep_alive_time: Duration::from_secs(limits::KEEP_ALIVE_SECONDS),
             body_stall: Duration::from_secs(limits::BODY_STALL_SECONDS),
@@ -57,7 +61,7 @@ impl Default for ConnectionLimits {
     }
 }
 
-/// Whether a core's connections are to end, and how many are still open. Clones are the same drain.
+/// Whether a core's connections are to end, how many are still open, and what their bodies take. Clones are the same drain.
 #[derive(Clone, Debug, Default)]
 pub struct Drain(Rc<DrainState>);
 
@@ -66,6 +70,7 @@ struct DrainState {
     draining: Cell<bool>,
     idle_ends: Cell<bool>,
     open: Cell<usize>,
+    bodies: Bodies,
     waiting: RefCell<Vec<Waker>>,
 }
 
@@ -163,7 +168,8 @@ pub async fn serve_connection<S: Service>(
     let watched = table.watch(stream.raw_fd());
     let (reader, writer) = stream.split();
     // Dropped in reverse: the reply, with its place in the table, goes before the last half of the socket.
-    let mut input = Input { reader, unyielded: 0, bytes: Vec::new(), begin: 0, lent_bytes: 0 };
+    let share = drain.0.bodies.share();
+    let mut input = Input { reader, unyielded: 0, bytes: Vec::new(), begin: 0, lent_bytes: 0, share };
     let mut reply = Reply::new(writer, watched, limits.write_stall);
     let mut pipelined = 0;
     loop {
@@ -256,6 +262,7 @@ async fn receive_head(
     drain: &Drain,
     limits: &ConnectionLimits,
 ) -> Result<usize, Interrupted> {
+    input.share.give_back();
     // Some clients end a body with a blank line that is no part of it: that must not look like a head's beginning.
     while input.unread().starts_with(b"\r\n") {
         input.consume(2);
@@ -388,7 +395,7 @@ async fn read_body(
     watched.set_deadline(limits.body_stall);
     match input.fill(missing.min(limits::BODY_READ_BYTES)).await? {
         0 => Err(Refusal::Malformed("the request body is not complete").into()),
-        _ => Ok(()),
+        _ => Ok(input.share.grow_to(input.bytes.len(), limits.bodies_bytes_max)?),
     }
 }
 
@@ -396,6 +403,8 @@ async fn read_body(
 /// answer with it. Reads and forgets, for a bounded time and amount.
 async fn linger(input: &mut Input, reply: &mut Reply, limits: &ConnectionLimits) -> Result<(), Gone> {
     reply.give_back();
+    input.bytes = Vec::new();
+    input.share.give_back();
     reply.end_writing().await?;
     reply.watched().set_deadline(limits.linger_time);
     let mut forgotten = 0;
@@ -419,6 +428,8 @@ struct Input {
     begin: usize,
     /// What was taken out for the request under way.
     lent_bytes: usize,
+    /// What the body that is on its way takes.
+    share: BodyShare,
 }
 
 impl Input {

@@ -9,6 +9,8 @@ pub enum Refusal {
     TargetTooLong,
     HeadTooLarge,
     BodyTooLarge,
+    /// This one and those that other clients are sending.
+    BodiesTooLarge,
     MethodTooLong,
     /// A transfer coding that is registered but not spoken here.
     TransferCoding,
@@ -20,6 +22,7 @@ impl Refusal {
         match self {
             Self::Malformed(_) => 400,
             Self::BodyTooLarge => 413,
+            Self::BodiesTooLarge => 503,
             Self::TargetTooLong => 414,
             Self::HeadTooLarge => 431,
             Self::MethodTooLong | Self::TransferCoding => 501,
@@ -34,6 +37,7 @@ impl Refusal {
             Self::TargetTooLong => "the request target is too long",
             Self::HeadTooLarge => "the request's headers are too large or too many",
             Self::BodyTooLarge => "the request body is too large",
+            Self::BodiesTooLarge => "too many large request bodies at the same time",
             Self::MethodTooLong => "the method is unknown",
             Self::TransferCoding => "the transfer coding is not supported",
             Self::Version => "only HTTP/1.1 and HTTP/1.0 are spoken here",

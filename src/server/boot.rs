@@ -415,7 +415,10 @@ fn pool_settings(config: &Config, size: usize) -> PoolSettings {
 }
 
 fn connection_limits(config: &Config) -> ConnectionLimits {
-    ConnectionLimits { body_bytes_max: config.max_body_bytes(), ..ConnectionLimits::default() }
+    let body_bytes_max = config.max_body_bytes();
+    // Two of the largest, where the configuration allows larger ones than a core's usual room.
+    let bodies_bytes_max = limits::BODIES_BYTES_PER_CORE.max(body_bytes_max.saturating_mul(2));
+    ConnectionLimits { body_bytes_max, bodies_bytes_max, ..ConnectionLimits::default() }
 }
 
 #[cfg(test)]

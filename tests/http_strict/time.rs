@@ -150,6 +150,36 @@ fn a_refusal_reaches_a_client_that_goes_on_sending() {
 }
 
 #[test]
+fn the_bodies_of_all_clients_have_a_limit_together() {
+    on_both(ConnectionLimits { bodies_bytes_max: 200_000, ..patient() }, |server| {
+        let large = [
+            &b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 150000\r\n\r\n"[..],
+            &[b'x'; 150_000],
+        ];
+        let large = large.concat();
+        // When the server has read what another client sent can't be seen from outside: it is asked until it has.
+        let until = |status: u16| {
+            let deadline = Instant::now() + PATIENCE;
+            while statuses(&server.exchange_whole(&large)) != [status] {
+                assert!(Instant::now() < deadline, "never {status}");
+            }
+        };
+        until(200);
+        let (most, rest) = large.split_at(100_000);
+        let mut slow = server.connect();
+        slow.write_all(most).unwrap();
+        until(503);
+        assert_eq!(
+            statuses(&server.exchange_whole(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc")),
+            [200]
+        );
+        slow.write_all(rest).unwrap();
+        assert_eq!(statuses(&read_to_end(&mut slow)), [200]);
+        until(200);
+    });
+}
+
+#[test]
 fn departures_are_noticed_while_a_request_is_served() {
     on_both(patient(), |server| {
         let mut socket = server.connect();
