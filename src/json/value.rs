@@ -282,6 +282,8 @@ impl<'t> Reader<'t> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// `expect` is the value written again, or nothing where the text must be refused.
@@ -389,6 +391,50 @@ mod tests {
             write_string(&mut out, &text);
             assert_eq!(parse(out.as_bytes()), Ok(Value::String(Cow::Borrowed(&text))));
             assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
+        }
+    }
+
+    /// Texts that are nearly JSON: tokens of its grammar and what breaks them, in any order.
+    fn nearly_json() -> impl Strategy<Value = String> {
+        let token = prop::sample::select(vec![
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"a\"",
+            "\"\\u00e9\"",
+            "\"\\x\"",
+            "\"b",
+            "1",
+            "-0.5e3",
+            "01",
+            "1.",
+            "true",
+            "null",
+            "nul",
+            " ",
+        ]);
+        let scalar = prop::sample::select(vec!["1", "\"x\"", "null", "[]", "{}", "-2e-3"]).prop_map(str::to_owned);
+        let whole = scalar.prop_recursive(5, 32, 4, |inner| {
+            let items = prop::collection::vec(inner, 0..4);
+            (items, any::<bool>()).prop_map(|(items, object)| match object {
+                true => {
+                    let member = |(index, item): (usize, &String)| format!("\"k{index}\":{item}");
+                    format!("{{{}}}", items.iter().enumerate().map(member).collect::<Vec<_>>().join(","))
+                }
+                false => format!("[{}]", items.join(" , ")),
+            })
+        });
+        prop_oneof![whole, prop::collection::vec(token, 0..12).prop_map(|tokens| tokens.concat())]
+    }
+
+    proptest! {
+        #[test]
+        fn simd_json_takes_and_refuses_the_same(text in nearly_json()) {
+            let other = simd_json::to_borrowed_value(&mut text.clone().into_bytes()).is_ok();
+            prop_assert_eq!(parse(text.as_bytes()).is_ok(), other, "{}", text);
         }
     }
 }
