@@ -124,7 +124,10 @@ fn write_lines(queue: &Receiver<Line>, dropped: &AtomicU64) {
     while let Ok(line) = queue.recv() {
         // A closed stream loses the line: there is nobody to tell.
         let _ = match line {
-            Line::Diagnostic(text) => writeln!(err, "{}: {}", timestamp(SystemTime::now()), Harmless(&text)),
+            // Whole: standard error has no buffer, and the formatter writes character by character.
+            Line::Diagnostic(text) => {
+                err.write_all(format!("{}: {}\n", timestamp(SystemTime::now()), Harmless(&text)).as_bytes())
+            }
             Line::Access(text) => writeln!(out, "{}", Harmless(&text)),
             Line::End => return,
         };

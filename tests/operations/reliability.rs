@@ -240,7 +240,9 @@ fn every_way_to_name_a_host_is_bound() {
             options.environment.push((name.to_owned(), value.to_owned()));
         }
         options.environment.push(("PGRST_ADMIN_SERVER_HOST".to_owned(), "127.0.0.1".to_owned()));
-        let process = Process::start(&options);
+        let mut process = Process::start(&options);
+        // The log is written by a thread of its own, perhaps later.
+        process.wait_until("logged", |process| said(process, "API server listening on") == 1);
         let log = process.log();
         let address = log.split("API server listening on ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
         let address: SocketAddr = address.parse().unwrap();
