@@ -55,7 +55,15 @@ impl Proxy {
                 thread::spawn(move || {
                     let server = UnixStream::connect(server).unwrap();
                     // Ends with either side.
-                    let _ = Session { client, server, texts: HashMap::new(), writes: false, orders }.serve();
+                    let _ = Session {
+                        client,
+                        server,
+                        texts: HashMap::new(),
+                        columns: HashMap::new(),
+                        writes: false,
+                        orders,
+                    }
+                    .serve();
                 });
             }
         });
@@ -83,6 +91,8 @@ struct Session {
     server: UnixStream,
     /// Prepared statements by name.
     texts: HashMap<Vec<u8>, String>,
+    /// What PostgreSQL said of a statement's columns: a lie must not differ there.
+    columns: HashMap<String, Vec<u8>>,
     /// It has written: the catalog's connections commit too, but they don't.
     writes: bool,
     orders: Arc<Mutex<Orders>>,
@@ -143,7 +153,9 @@ impl Session {
         let bytes: Vec<u8> = batch.iter().flat_map(Message::bytes).collect();
         let Some(fault) = self.fault(batch) else {
             self.server.write_all(&bytes)?;
-            return self.relay_answer();
+            let answer = self.relay_answer()?;
+            self.learn(batch, &answer);
+            return Ok(());
         };
         match fault {
             Fault::CutBefore => Err(io::ErrorKind::Other.into()),
@@ -183,6 +195,14 @@ impl Session {
         if meant { self.orders.lock().unwrap().faults.pop() } else { None }
     }
 
+    fn learn(&mut self, batch: &[Message], answer: &[Message]) {
+        let asked = batch.iter().filter(|message| message.tag == b'D');
+        let told = answer.iter().filter(|message| matches!(message.tag, b'T' | b'n'));
+        for (asked, told) in asked.zip(told) {
+            self.columns.insert(self.texts[&asked.string(0)[1..]].clone(), told.bytes());
+        }
+    }
+
     /// Answers as if every statement up to the one that is meant had run, and that one not. PostgreSQL hears of it only
     /// that the transaction, if there is one, is over.
     fn lie(&mut self, batch: &[Message], sqlstate: &str, bound: bool) -> io::Result<()> {
@@ -192,7 +212,11 @@ impl Session {
         for message_sent in batch {
             match message_sent.tag {
                 b'P' => answer.push(message(b'1', b"")),
-                b'D' => answer.extend([message(b't', &[0, 0]), message(b'n', b"")]),
+                b'D' => {
+                    let known = self.columns.get(&self.texts[&message_sent.string(0)[1..]]);
+                    let columns = known.map_or(message(b'n', b""), |known| message(known[0], &known[5..]));
+                    answer.extend([message(b't', &[0, 0]), columns]);
+                }
                 b'C' => answer.push(message(b'3', b"")),
                 b'B' => {
                     let text = &self.texts[&message_sent.string(1)];
@@ -235,8 +259,9 @@ impl Session {
         }
     }
 
-    fn relay_answer(&mut self) -> io::Result<()> {
+    fn relay_answer(&mut self) -> io::Result<Vec<Message>> {
         let answer = self.answer()?;
-        self.client.write_all(&answer.iter().flat_map(Message::bytes).collect::<Vec<_>>())
+        self.client.write_all(&answer.iter().flat_map(Message::bytes).collect::<Vec<_>>())?;
+        Ok(answer)
     }
 }
