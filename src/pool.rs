@@ -175,7 +175,8 @@ impl Pool {
             state.waiters.push_back(waiting.waiter.clone());
         }
         self.grow();
-        match self.await_gift(&waiting.waiter).await {
+        // Boxed, as the waiter is: every idle client would hold room for its state.
+        match Box::pin(self.await_gift(&waiting.waiter)).await {
             Some(Ok(held)) => Ok(self.lend(held)),
             Some(Err(error)) => Err(PoolError::Connect(error)),
             None => {

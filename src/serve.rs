@@ -231,11 +231,25 @@ impl Core {
                 None => {}
             }
         }
+        let shape = plannable.then_some((&derived.shapes, &scratch));
+        // Its state is twice as large as a known shape's, and every idle connection would hold room for it.
+        Box::pin(self.answer_planned(derived, http, (&identity, extras, shape), reply)).await
+    }
+
+    /// The long way, through every stage.
+    async fn answer_planned(
+        &self,
+        derived: &Derived,
+        http: &Request<'_>,
+        (identity, extras, shape): (&Identity, Extras<'_>, Option<(&ShapeCache, &Scratch)>),
+        reply: &mut Reply,
+    ) -> Result<(), ServeError> {
+        let config = derived.published.config.as_ref();
+        let catalog = derived.published.catalog.as_deref().ok_or(ServeError::Failure(Failure::NoCatalog))?;
         let head = RequestHead { method: http.method, target: http.target, headers: http.headers };
         let request = request::parse(head, http.body, &derived.request)?;
         extras.observed.clock.mark(Stage::Parse);
-        let shape = plannable.then_some((&derived.shapes, &scratch));
-        let scene = Scene { config, catalog, http, request: &request, identity: &identity, extras, shape };
+        let scene = Scene { config, catalog, http, request: &request, identity, extras, shape };
         match &request.action {
             Action::Read { .. } => self.read(&scene, reply).await,
             Action::SchemaRead { body } => self.root(derived, &scene, *body, reply).await,

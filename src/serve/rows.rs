@@ -181,11 +181,12 @@ impl<H: FnMut(&mut ResponseHead)> Sink for Rows<'_, H> {
         }
     }
 
+    /// Writing is boxed: it happens once in many reads, and every idle connection would hold room for its state.
     async fn pause(&mut self, reply: &mut Reply) -> Result<(), ServeError> {
         let buffered = reply.body_len();
         if reply.is_streaming() {
             if buffered >= limits::STREAM_CHUNK_BYTES {
-                reply.flush().await.map_err(|_| ServeError::ClientGone)?;
+                Box::pin(reply.flush()).await.map_err(|_| ServeError::ClientGone)?;
             }
         } else if self.job.streaming == Streaming::PastBuffer && buffered < limits::BODY_BUFFERED_BYTES {
             if buffered >= limits::BODY_GROWTH_BYTES {
@@ -195,7 +196,7 @@ impl<H: FnMut(&mut ResponseHead)> Sink for Rows<'_, H> {
             }
         } else if self.job.streaming == Streaming::PastBuffer {
             (self.stream_head)(&mut reply.head);
-            reply.start_stream().await.map_err(|_| ServeError::ClientGone)?;
+            Box::pin(reply.start_stream()).await.map_err(|_| ServeError::ClientGone)?;
         } else if buffered > self.job.body_bytes_max {
             return Err(ServeError::Failure(Failure::ResponseTooLarge { bytes_max: self.job.body_bytes_max }));
         }

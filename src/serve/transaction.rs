@@ -124,7 +124,7 @@ pub async fn run<S: Sink>(
         }
         idle = match batch.cancelled {
             Cancelled::No => busy.finish().await,
-            Cancelled::Yes => busy.settle().await,
+            Cancelled::Yes => Box::pin(busy.settle()).await,
         }
         .map_err(|error| batch.prior_failure(error))?;
         match batch.failure.take() {
