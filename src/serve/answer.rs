@@ -115,16 +115,8 @@ impl Core {
         let response = response_settings(scene, &job);
         let gucs = response == ResponseSettings::Cleared;
         let mut setup_values = Values::default();
-        let setting = Setting {
-            config: scene.config,
-            catalog: scene.catalog,
-            http: scene.http,
-            identity: scene.identity,
-            schema: &scene.request.schema,
-            timezone: scene.request.preferences.timezone.as_deref(),
-            response,
-            routine_settings: job.routine.map_or(&[], |routine| &routine.settings),
-        };
+        let routine_settings = job.routine.map_or(&[][..], |routine| &routine.settings);
+        let setting = Setting::of(scene, routine_settings, response);
         let shape = fill(&setting, job.access, &mut setup_values);
         let setup = self.setups.text(shape);
         let main_values = values_of(&job.statement.params);

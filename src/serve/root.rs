@@ -95,16 +95,7 @@ impl Core {
     /// Becomes the role, runs `db-pre-request`, and asks what the role may see where the question says so.
     async fn ask(&self, scene: &Scene<'_>, question: Question, reply: &mut Reply) -> Result<Granted, ServeError> {
         let mut setup_values = Values::default();
-        let setting = Setting {
-            config: scene.config,
-            catalog: scene.catalog,
-            http: scene.http,
-            identity: scene.identity,
-            schema: &scene.request.schema,
-            timezone: scene.request.preferences.timezone.as_deref(),
-            routine_settings: &[],
-            response: ResponseSettings::Ignored,
-        };
+        let setting = Setting::of(scene, &[], ResponseSettings::Ignored);
         let shape = fill(&setting, Access::ReadOnly, &mut setup_values);
         let setup = self.setups.text(shape);
         let none = Values::default();

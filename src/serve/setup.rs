@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::Scene;
 use crate::auth::Identity;
 use crate::catalog::Catalog;
 use crate::config::Config;
@@ -35,6 +36,22 @@ pub struct Setting<'r> {
     /// Those of the called routine that are hoisted to the transaction.
     pub routine_settings: &'r [(String, String)],
     pub response: ResponseSettings,
+}
+
+impl<'r> Setting<'r> {
+    /// Of a request that went through every stage.
+    pub fn of(scene: &Scene<'r>, routine_settings: &'r [(String, String)], response: ResponseSettings) -> Self {
+        Self {
+            config: scene.config,
+            catalog: scene.catalog,
+            http: scene.http,
+            identity: scene.identity,
+            schema: &scene.request.schema,
+            timezone: scene.request.preferences.timezone.as_deref(),
+            routine_settings,
+            response,
+        }
+    }
 }
 
 /// `ALTER ROLE … SET` of the caller's role; part of `db-config`, as in PostgREST.
