@@ -38,14 +38,22 @@ impl<'c> Method<'c> {
     /// The token as sent.
     pub fn as_str(self) -> &'c str {
         match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
-            Self::Options => "OPTIONS",
             Self::Other(token) => token,
+            method => method.known().unwrap_or_default(),
+        }
+    }
+
+    /// The token, if it is one of those that have a name here.
+    pub fn known(self) -> Option<&'static str> {
+        match self {
+            Self::Get => Some("GET"),
+            Self::Head => Some("HEAD"),
+            Self::Post => Some("POST"),
+            Self::Put => Some("PUT"),
+            Self::Patch => Some("PATCH"),
+            Self::Delete => Some("DELETE"),
+            Self::Options => Some("OPTIONS"),
+            Self::Other(_) => None,
         }
     }
 }

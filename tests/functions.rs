@@ -175,6 +175,42 @@ fn filters_reach_into_a_function_that_can_be_inlined() {
     assert_eq!(embedded.text(), "[{\"id\":1,\"owner\":{\"name\":\"Bo\"}}, \n {\"id\":2,\"owner\":{\"name\":\"Ada\"}}]");
 }
 
+/// Every request is set up by a statement that is run before its role counts: whoever may create functions in `public` must
+/// not be able to run in it. Settings beyond a function's hundred arguments arrive too.
+#[test]
+fn nobody_stands_in_for_what_sets_a_request_up_and_all_settings_arrive() {
+    let cluster = cluster();
+    for count in 1..=100 {
+        let types = vec!["text"; count].join(", ");
+        let stand_in = format!(
+            "create function public.num_nulls({types}) returns int language plpgsql as \
+             $$ begin raise exception 'a stand-in was called'; end $$"
+        );
+        cluster.psql_in(DATABASE, &stand_in).unwrap();
+    }
+    let told = "create function api.told(name text) returns text language sql stable as \
+                $$ select current_setting(name, true) $$";
+    cluster.psql_in(DATABASE, told).unwrap();
+    let settings =
+        |count: u32| (1..=count).fold(String::new(), |all, n| all + &format!("app.settings.s{n} = \"v{n}\"\n"));
+    for count in [1, 200] {
+        let process = start_at(&cluster.uri("authenticator", DATABASE), &settings(count));
+        for n in [1, count] {
+            let path = format!("/rpc/told?name=app.settings.s{n}");
+            for _ in ["planned", "known"] {
+                let reply = ask(&process, "GET", &path, "", None);
+                assert_eq!((reply.status, reply.text()), (200, format!("\"v{n}\"")), "{count}");
+            }
+        }
+        let reply = ask(&process, "POST", "/rpc/who", "", Some("{}"));
+        assert_eq!((reply.status, reply.text().as_str()), (200, "\"anon POST\""), "{count}");
+        let reply = ask(&process, "GET", "/rpc/told?name=request.cookies", "Cookie: a=b; c=\"d\"\r\n", None);
+        assert_eq!(reply.text(), r#""{\"a\":\"b\",\"c\":\"d\"}""#);
+        let reply = ask(&process, "GET", "/rpc/told?name=request.cookies", "", None);
+        assert_eq!(reply.text(), "\"{}\"");
+    }
+}
+
 /// Asks PostgreSQL until it has an answer.
 fn told_by(cluster: &Cluster, what: &str, question: &str) -> String {
     let deadline = Instant::now() + PATIENCE;

@@ -79,11 +79,14 @@ pub fn fill(setting: &Setting<'_>, access: Access, values: &mut Values) -> Setup
     }
     values.push(identity.role.as_str().as_bytes());
     values.push(identity.claims_json.as_bytes());
-    values.push(http.method.as_str().as_bytes());
+    let method = http.method.known();
+    if method.is_none() {
+        values.push(http.method.as_str().as_bytes());
+    }
     values.push_with(|out| out.extend_from_slice(query::halves(http.target).0));
     let headers = http.headers.fields.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("cookie"));
     values.push_with(|out| write_json_object(out, headers.map(|&(name, value)| (name, value))));
-    push_cookies(http.headers, values);
+    let cookies = push_cookies(http.headers, values);
     let timezone = match setting.timezone {
         Some(zone) => {
             values.push(zone.as_bytes());
@@ -99,6 +102,8 @@ pub fn fill(setting: &Setting<'_>, access: Access, values: &mut Values) -> Setup
     let count = |settings: usize| u16::try_from(settings).unwrap_or(u16::MAX);
     SetupShape {
         access,
+        method,
+        cookies,
         role_settings: count(role_settings.len()),
         timezone,
         other_settings: count(routine_settings.len() + config.app_settings.len()),
@@ -107,12 +112,15 @@ pub fn fill(setting: &Setting<'_>, access: Access, values: &mut Values) -> Setup
 }
 
 /// Cookies of the first `Cookie` header as one JSON object, as PostgREST reads them: quotes around a value don't count.
-fn push_cookies(headers: &Headers<'_>, values: &mut Values) {
-    let text = headers.first("cookie").and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
+/// Without such a header nothing is added.
+fn push_cookies(headers: &Headers<'_>, values: &mut Values) -> Presence {
+    let Some(value) = headers.first("cookie") else { return Presence::Absent };
+    let text = std::str::from_utf8(value).unwrap_or_default();
     let pairs = text.split(';').map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let bare = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
         (name.trim(), bare.trim().as_bytes())
     });
     values.push_with(|out| write_json_object(out, pairs.filter(|(name, value)| !name.is_empty() || !value.is_empty())));
+    Presence::Present
 }
