@@ -1,6 +1,7 @@
 //! Values PostgreSQL sent (text format) → JSON bytes, straight into the response buffer; beside it JSON text → `value`s.
 //! Must not know: plans. A `RowShape` says which column becomes what; RowDescription says which form its type takes.
 
+mod array;
 pub mod decimal;
 mod escape;
 mod nest;
@@ -15,6 +16,8 @@ pub use nest::{Nest, NestError, NestRow, NestSeen, NestWriter};
 pub use number::{fuzz_number, is_json_number};
 pub use row::{FormMismatch, RowSeen, RowWidthError, RowWriter, fuzz_row};
 pub use strip::write_stripped;
+
+use crate::catalog::pg_type::{ArrayElement, array_element};
 
 /// The columns of a result and what they become, in the order in which they are selected.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -72,9 +75,10 @@ pub enum JsonForm {
     Json,
     /// Quoted and escaped.
     Text,
+    Array(ArrayElement),
 }
 
-/// How PostgreSQL's `to_json` writes a value of one of its own types; `None` for arrays, composites, pseudo-types and
+/// How PostgreSQL's `to_json` writes a value of one of its own types; `None` for rarer arrays, composites, pseudo-types and
 /// everything that isn't built in.
 pub fn form_of_type(oid: u32) -> Option<JsonForm> {
     Some(match oid {
@@ -89,7 +93,7 @@ pub fn form_of_type(oid: u32) -> Option<JsonForm> {
         // json, jsonb
         114 | 3802 => JsonForm::Json,
         oid if TEXT_TYPES.binary_search(&oid).is_ok() => JsonForm::Text,
-        _ => return None,
+        _ => return array_element(oid).map(JsonForm::Array),
     })
 }
 
@@ -140,8 +144,9 @@ mod tests {
         check(16, Some(JsonForm::Bool));
         check(25, Some(JsonForm::Text));
         check(5069, Some(JsonForm::Text));
-        // int2vector, oidvector, point[], record, text[], void, the first user type, none
-        for oid in [22, 30, 1017, 2249, 1009, 2278, FIRST_USER_OID, 0] {
+        check(1009, Some(JsonForm::Array(ArrayElement::Text)));
+        // int2vector, oidvector, point[], record, jsonb[], void, the first user type, none
+        for oid in [22, 30, 1017, 2249, 3807, 2278, FIRST_USER_OID, 0] {
             check(oid, None);
         }
     }

@@ -74,6 +74,29 @@ const VALUES: &[(&str, &[&str])] = &[
     // Domains are reported as their base type; enums and ranges of users' types are text.
     ("mood", &["calm", "it's \"bad\""]), ("mood_domain", &["calm"]), ("textrange", &["[a,b)"]), ("textmultirange", &["{[a,b)}"]),
     ("positive", &["5"]), ("positive_domain", &["6"]), ("stamp", &["2024-02-29 12:30+00"]), ("document", &["{\"a\" : null}"]),
+    ("bool[]", &["{}", "{t,NULL,f}", "{{t},{f}}"]),
+    ("int2[]", &["{1,-32768,NULL}", "[-2:-1]={3,4}"]),
+    ("int4[]", &["{}", "{2147483647}", "[1:1][-2:-1][3:5]={{{1,2,3},{4,5,NULL}}}"]),
+    ("int8[]", &["{9223372036854775807}"]),
+    ("float4[]", &["{1.5,NaN,-Infinity,1e-20,NULL}"]),
+    ("float8[]", &["{1e300,0.1,Infinity,-0}"]),
+    ("numeric[]", &["{1.50,NaN,100000000000000000000000000000000000000000,Infinity}"]),
+    ("name[]", &["{a,\"b c\"}"]),
+    ("text[]", TEXT_ARRAYS),
+    ("bpchar[]", TEXT_ARRAYS),
+    ("char(3)[]", &["{a,\"\",NULL}"]),
+    ("varchar[]", TEXT_ARRAYS),
+    ("uuid[]", &["{00000000-0000-0000-0000-000000000000,NULL}"]),
+    ("words", TEXT_ARRAYS),
+];
+
+const TEXT_ARRAYS: &[&str] = &[
+    "{}",
+    "{a,NULL,\"NULL\",null,\"\"}",
+    r#"{"a b","x\"y","back\\slash","{,}",ä,"水 🐘"}"#,
+    "{\"line\nfeed\",\"tab\t\",\u{1},\u{7f},\"\u{b}\"}",
+    "{{a,b},{c,NULL}}",
+    "[2:3][-1:-1]={{\"]={\"},{z}}",
 ];
 
 /// Types without text input, whose values nobody stores in a table of their own.
@@ -95,6 +118,7 @@ const TYPES_OF_USERS: &str = r#"
     create domain positive_domain as positive;
     create domain stamp as timestamptz;
     create domain document as json;
+    create domain words as text[];
     create type pair as (a int, b text);
 "#;
 
@@ -183,7 +207,8 @@ fn every_type_is_known(session: &mut Session) {
     let nulls: Vec<_> = VALUES.iter().map(|(name, _)| format!("null::{name}")).collect();
     let tried = session.query(&format!("select {}", nulls.join(", "))).columns.fields;
     let types = session.texts(
-        "select oid || ' ' || (typcategory = 'A' or typtype in ('c', 'p')) || ' ' || typname
+        "select oid || ' ' || (typcategory = 'A' and oid not in (1000, 1003, 1005, 1007, 1009, 1014, 1015, 1016, 1021, 1022, 1231, 2951)
+            or typtype in ('c', 'p')) || ' ' || typname
            from pg_type where oid < 16384 and typtype <> 'd' and typname not in ('unknown', 'cstring') order by oid",
     );
     assert!(types.len() > 150);
@@ -197,7 +222,7 @@ fn every_type_is_known(session: &mut Session) {
     let shape =
         |form| RowShape { columns: vec![OutputColumn::Field { name: "v".into(), form }], ..RowShape::default() };
     for (sql, form) in [
-        ("select array[1]", FieldForm::Text),
+        ("select array['1'::json]", FieldForm::Text),
         ("select '1 2'::oidvector", FieldForm::Text),
         ("select row(1)", FieldForm::Text),
         ("select 'calm'::mood", FieldForm::ByType),
@@ -236,10 +261,10 @@ fn nested(session: &mut Session) {
     let artist = OutputColumn::Object { name: "artist".into(), columns: vec![field("id"), field("name")] };
     let album = OutputColumn::Object { name: "album".into(), columns: vec![field("title"), artist, field("id")] };
     let shape = RowShape {
-        columns: vec![field("id"), album, json("tags"), json("pair"), field("name")],
+        columns: vec![field("id"), album, field("tags"), json("pair"), field("name")],
         ..RowShape::default()
     };
-    let plain = "select t.id, al.id, al.title, ar.id, ar.id, ar.name, al.id, to_json(t.tags), to_json(t.pair), t.name
+    let plain = "select t.id, al.id, al.title, ar.id, ar.id, ar.name, al.id, t.tags, to_json(t.pair), t.name
                    from track t left join album al on al.id = t.album_id left join artist ar on ar.id = al.artist_id
                   order by t.id";
     let rows = "(select t.id, row_to_json(al.*) as album, t.tags, t.pair, t.name from track t left join lateral

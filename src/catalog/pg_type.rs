@@ -14,7 +14,9 @@ pub enum JsonKind {
     Json,
     /// Everything whose output text is quoted and escaped.
     Text,
-    /// Arrays, composites, and types with a cast function to json: selected as `to_json(col)` and spliced raw.
+    /// Arrays of PostgreSQL's own that are usual: their text is taken apart.
+    Array,
+    /// Other arrays, composites, and types with a cast function to json: selected as `to_json(col)` and spliced raw.
     ViaToJson,
 }
 
@@ -32,6 +34,7 @@ pub enum TypeShape {
 /// The kind of a base type, never of a domain. Oids below 10000 are fixed for ever.
 pub fn json_kind(base_oid: u32, shape: TypeShape) -> JsonKind {
     match shape {
+        TypeShape::Array if array_element(base_oid).is_some() => JsonKind::Array,
         TypeShape::Array | TypeShape::Row | TypeShape::CastToJson => JsonKind::ViaToJson,
         TypeShape::Plain => match base_oid {
             BOOL => JsonKind::Bool,
@@ -43,6 +46,26 @@ pub fn json_kind(base_oid: u32, shape: TypeShape) -> JsonKind {
             _ => JsonKind::Text,
         },
     }
+}
+
+/// What the elements of an array become, which are all of one type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ArrayElement {
+    Bool,
+    Number,
+    Text,
+}
+
+/// The elements of one of PostgreSQL's array types, those that are usual; the others are for `to_json`.
+pub fn array_element(array_oid: u32) -> Option<ArrayElement> {
+    Some(match array_oid {
+        1000 => ArrayElement::Bool,
+        // int2, int4, int8, float4, float8, numeric
+        1005 | 1007 | 1016 | 1021 | 1022 | 1231 => ArrayElement::Number,
+        // name, text, char(n), varchar, uuid
+        1003 | 1009 | 1014 | 1015 | 2951 => ArrayElement::Text,
+        _ => return None,
+    })
 }
 
 pub const BOOL: u32 = 16;
@@ -83,7 +106,9 @@ mod tests {
         for oid in [790, 1186, 1083, 869, 3904, 26] {
             check(oid, TypeShape::Plain, JsonKind::Text);
         }
-        check(1007, TypeShape::Array, JsonKind::ViaToJson);
+        check(1007, TypeShape::Array, JsonKind::Array);
+        // jsonb[]
+        check(3807, TypeShape::Array, JsonKind::ViaToJson);
         check(RECORD, TypeShape::Row, JsonKind::ViaToJson);
         check(16_500, TypeShape::CastToJson, JsonKind::ViaToJson);
         check(16_500, TypeShape::Plain, JsonKind::Text);

@@ -4,7 +4,9 @@
 
 use std::fmt;
 
-use super::{FIRST_USER_OID, FieldForm, JsonForm, OutputColumn, RowShape, escape, form_of_type, number, strip, time};
+use super::{
+    FIRST_USER_OID, FieldForm, JsonForm, OutputColumn, RowShape, array, escape, form_of_type, number, strip, time,
+};
 use crate::sql::Leading;
 use crate::wire::row::{DataRow, FieldDescription, RowDescription};
 
@@ -398,6 +400,7 @@ fn write_value(out: &mut Vec<u8>, form: JsonForm, text: &[u8]) {
         }
         JsonForm::Timestamp => time::write_timestamp(out, text),
         JsonForm::TimestampTz => time::write_timestamptz(out, text),
+        JsonForm::Array(element) => array::write(out, text, element),
     }
 }
 
@@ -405,7 +408,7 @@ fn write_value(out: &mut Vec<u8>, form: JsonForm, text: &[u8]) {
 pub fn fuzz_row(data: &[u8]) {
     let Some((&pick, body)) = data.split_first() else { return };
     let Ok(row) = DataRow::parse(body) else { return };
-    let forms = [16, 23, 701, 1082, 1114, 1184, 25, 3802];
+    let forms = [16, 23, 701, 1082, 1114, 1184, 25, 1009];
     let mut columns = Vec::new();
     let mut types = Vec::new();
     for (index, oid) in (0..row.field_count()).zip(forms.into_iter().cycle().skip(usize::from(pick & 7))) {
@@ -555,11 +558,12 @@ mod tests {
             let refused = Err(FormMismatch::Type { column: "c".into(), oid });
             assert_eq!(got, if fits { Ok(()) } else { refused }, "{form:?} {oid}");
         }
-        // text, jsonb, text[], record, a user's type
+        // text, jsonb, text[], jsonb[], record, a user's type
         for (oid, by_type, text, json) in [
             (25, true, true, false),
             (3802, true, true, true),
-            (1009, false, false, false),
+            (1009, true, true, false),
+            (3807, false, false, false),
             (2249, false, false, false),
             (70000, false, true, false),
         ] {

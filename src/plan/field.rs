@@ -233,7 +233,7 @@ impl<'p> Scope<'p> {
 
     fn reading(&self, kind: Option<JsonKind>) -> Reading {
         match kind {
-            Some(JsonKind::Bool | JsonKind::Number) => Reading::ByType,
+            Some(JsonKind::Bool | JsonKind::Number | JsonKind::Array) => Reading::ByType,
             Some(JsonKind::Text) => Reading::Text,
             Some(JsonKind::Date | JsonKind::Timestamp | JsonKind::TimestampTz) if self.settings.date_style_iso => {
                 Reading::ByType
