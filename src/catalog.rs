@@ -15,6 +15,7 @@ mod load_relations;
 mod load_roles;
 mod load_routines;
 pub mod load_row;
+mod load_user_code;
 pub mod load_views;
 pub mod media_handler;
 pub mod pg_type;
@@ -55,6 +56,8 @@ pub struct Catalog {
     pub role_settings: HashMap<RoleName, Vec<(String, String)>>,
     /// Their `default_transaction_isolation`: `read committed`, `repeatable read` or `serializable`.
     pub role_isolation_levels: HashMap<RoleName, String>,
+    /// What a session of the login role starts from (`queries/login.sql`): where that differs, sessions are to be replaced.
+    pub login: Vec<load_row::Row>,
     pub schema_descriptions: HashMap<SchemaName, String>,
     /// `server_version_num`, for SQL that differs by version.
     pub server_version: u32,

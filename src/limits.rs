@@ -111,7 +111,7 @@ pub const POOL_WAITERS_MAX: usize = 10_000;
 pub const POOL_PATIENCE_MS: u64 = 5;
 /// And again after this, as long as it waits.
 pub const POOL_ASK_AGAIN_MS: u64 = 100;
-/// After a reload every connection to PostgreSQL is replaced within this time.
+/// After a reload that found what sessions start from changed, every connection to PostgreSQL is replaced within this time.
 pub const POOL_RENEWAL_SECONDS: u64 = 5;
 /// Client connections on one core.
 pub const CLIENTS_PER_CORE_MAX: usize = 65_536;
@@ -165,9 +165,13 @@ pub const BACKGROUND_JOBS_MAX: usize = 8;
 pub const BACKGROUND_PATIENCE_SECONDS: u64 = 5;
 /// How often the reload thread looks whether a catalog that was replaced is still read, in milliseconds.
 pub const RETIRED_SWEPT_MS: u64 = 100;
-/// A reload pauses so long, in milliseconds, between two catalog queries and after each `WIRE_READ_BYTES` of rows. PostgreSQL
-/// waits meanwhile, for its socket is full: a reload takes about a fifth of one processor there.
-pub const RELOAD_PAUSE_MS: u64 = 8;
+/// A reload beside requests asks PostgreSQL for rows that it makes within this time, in microseconds: shorter than the slice
+/// for which Linux leaves a processor to one process (3 ms), so that requests wait little.
+pub const RELOAD_PIECE_US: u64 = 500;
+/// And pauses so long, in milliseconds, after each such piece: a reload takes about a fifth of one processor there.
+pub const RELOAD_PAUSE_MS: u64 = 3;
+/// It does so for this time, in milliseconds, after a request has come.
+pub const RELOAD_COURTESY_MS: u64 = 1000;
 /// Threads that connect and cancel.
 pub const CONNECTOR_THREADS: usize = 2;
 /// How often boot looks whether every core still runs, in milliseconds.

@@ -298,7 +298,7 @@ impl Pool {
     }
 
     /// About once a second: closes what was idle or lived for too long, and what the server closed. Says so when statements
-    /// were found not worth preparing; they are tried again after `renew`.
+    /// were found not worth preparing; they are tried again after `prepare_again`.
     pub fn tick(self: &Rc<Self>) -> Preparing {
         self.close_expired();
         let (executed, lost) = (self.statements.get().requests, self.lost.get());
@@ -326,10 +326,14 @@ impl Pool {
         self.close_parked(over);
     }
 
+    /// Statements may be worth preparing again.
+    pub fn prepare_again(&self) {
+        self.prepares.set(true);
+    }
+
     /// Replaces every connection within `limits::POOL_RENEWAL_SECONDS`, so that settings of the login role and of the
     /// database that were altered take effect. Spread over that time; requests in flight are not disturbed.
     pub fn renew(&self) {
-        self.prepares.set(true);
         self.renewed.set(Some(Instant::now()));
         for parked in &mut self.state.borrow_mut().idle {
             parked.expires = self.expiry(&parked.idle, parked.expires);

@@ -181,11 +181,13 @@ impl Core {
             return known.clone();
         }
         let published = self.follower.snapshot();
-        let generation = |published: &Published| published.catalog.as_ref().map(|catalog| catalog.generation);
-        if let Some(known) = derived.as_ref().and_then(|known| generation(&known.published))
-            && generation(&published).is_some_and(|newest| newest != known)
+        if let Some(known) = derived.as_ref().and_then(|known| known.published.catalog.as_ref())
+            && let Some(newest) = published.catalog.as_ref().filter(|newest| newest.generation != known.generation)
         {
-            self.database.pool.renew();
+            self.database.pool.prepare_again();
+            if newest.login != known.login {
+                self.database.pool.renew();
+            }
         }
         let request = request_settings(&published.config);
         let (documents, shapes) = (RefCell::default(), ShapeCache::default());
@@ -380,6 +382,7 @@ impl Core {
 impl Service for Core {
     async fn call(&self, request: Request<'_>, reply: &mut Reply) -> Result<(), Gone> {
         let arrived = Instant::now();
+        self.follower.note_asked();
         let derived = self.derived();
         let config = derived.published.config.as_ref();
         let origins = Some(config.server_cors_allowed_origins.as_slice());

@@ -127,6 +127,25 @@ fn settings_of_the_login_role_count_after_a_reload() {
 }
 
 #[test]
+fn connections_outlive_a_reload_that_changes_nothing_for_them() {
+    let cluster = cluster();
+    psql(&cluster, "create view api.session as select pg_backend_pid() as pid; grant select on api.session to anon");
+    let mut process = Process::start(&options(&cluster, &format!("db-pool = 1\nserver-threads = 1\n{ANON}")));
+    let session = |process: &Process| get(process.api, "/session").unwrap().text();
+    let first = session(&process);
+    psql(&cluster, "create table api.later (); grant select on api.later to anon; notify pgrst");
+    process.wait_until("loaded", |process| status(process, "/later") == 200);
+    // Longer than a connection that is to be replaced lives on.
+    let until = Instant::now() + Duration::from_secs(6);
+    process.wait_until("six seconds later", |process| {
+        assert_eq!(session(process), first);
+        Instant::now() > until
+    });
+    psql(&cluster, "alter role authenticator set statement_timeout = '123s'; notify pgrst");
+    process.wait_until("replaced", |process| session(process) != first);
+}
+
+#[test]
 fn a_refused_password_ends_the_start() {
     let options = ClusterOptions { loopback: Loopback::Scram, ..ClusterOptions::default() };
     let cluster = Cluster::start(options).expect("a private PostgreSQL");

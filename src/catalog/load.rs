@@ -6,7 +6,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::load_row::{Row, RowReader};
-use super::{Catalog, Generation, infer, load_media, load_relations, load_roles, load_routines, load_views};
+use super::{
+    Catalog, Generation, infer, load_media, load_relations, load_roles, load_routines, load_user_code, load_views,
+};
 use crate::error::{ApiError, Code};
 use crate::limits;
 
@@ -31,12 +33,18 @@ pub const OWN_ROLE: &str = "RESET ROLE";
 
 /// One snapshot for all queries, so that their rows fit together; no search path, so that PostgreSQL qualifies every name
 /// outside `pg_catalog`; and one process: a load must not take all of a server's processors from the requests.
-pub const TRANSACTION_START: [&str; 5] = [
+///
+/// The joins that would read a whole table before the first row are off: the queries are written so that each row finds its
+/// partners by index, which takes no longer, and can be asked for a few rows at a time.
+pub const TRANSACTION_START: [&str; 8] = [
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     OWN_ROLE,
     "SET LOCAL search_path = ''",
     "SET LOCAL max_parallel_workers_per_gather = 0",
     "SET LOCAL jit = off",
+    "SET LOCAL enable_hashjoin = off",
+    "SET LOCAL enable_mergejoin = off",
+    "SET LOCAL enable_bitmapscan = off",
 ];
 
 /// One query of the catalog. Parameters are text and untyped: the query casts them.
@@ -45,6 +53,12 @@ pub struct CatalogQuery {
     pub name: QueryName,
     pub text: &'static str,
     pub params: Vec<String>,
+}
+
+impl CatalogQuery {
+    pub fn params(&self) -> impl Iterator<Item = Option<&[u8]>> {
+        self.params.iter().map(|param| Some(param.as_bytes()))
+    }
 }
 
 macro_rules! query_names {
@@ -69,7 +83,9 @@ query_names! {
     Enums = "enums",
     Relations = "relations",
     Columns = "columns",
-    UserCode = "user_code",
+    CodedColumns = "coded_columns",
+    CodedRules = "coded_rules",
+    CodedEverywhere = "coded_everywhere",
     PrimaryKeys = "primary_keys",
     ForeignKeys = "foreign_keys",
     Views = "views",
@@ -85,6 +101,7 @@ query_names! {
     RoleSettings = "role_settings",
     DatabaseSettings = "database_settings",
     SessionSettings = "session_settings",
+    Login = "login",
 }
 
 /// The queries of one load, to be run in this order.
@@ -105,7 +122,9 @@ pub fn queries(settings: &LoadSettings) -> Vec<CatalogQuery> {
         query(QueryName::Enums, include_str!("queries/enums.sql"), vec![]),
         query(QueryName::Relations, include_str!("queries/relations.sql"), vec![schemas()]),
         query(QueryName::Columns, include_str!("queries/columns.sql"), vec![schemas()]),
-        query(QueryName::UserCode, include_str!("queries/user_code.sql"), vec![]),
+        query(QueryName::CodedColumns, include_str!("queries/coded_columns.sql"), vec![]),
+        query(QueryName::CodedRules, include_str!("queries/coded_rules.sql"), vec![]),
+        query(QueryName::CodedEverywhere, include_str!("queries/coded_everywhere.sql"), vec![]),
         query(QueryName::PrimaryKeys, include_str!("queries/primary_keys.sql"), vec![]),
         query(QueryName::ForeignKeys, include_str!("queries/foreign_keys.sql"), vec![]),
         query(QueryName::Views, include_str!("queries/views.sql"), vec![schemas(), extra()]),
@@ -118,6 +137,7 @@ pub fn queries(settings: &LoadSettings) -> Vec<CatalogQuery> {
         query(QueryName::Representations, include_str!("queries/representations.sql"), vec![]),
         query(QueryName::MediaHandlers, include_str!("queries/media_handlers.sql"), vec![schemas()]),
         query(QueryName::RoleSettings, role_settings, vec![]),
+        query(QueryName::Login, include_str!("queries/login.sql"), vec![]),
     ];
     if settings.timezones.is_none() {
         queries.push(query(QueryName::Timezones, include_str!("queries/timezones.sql"), vec![]));
@@ -150,6 +170,7 @@ pub fn build(results: &LoadedRows, settings: &LoadSettings) -> Result<Catalog, L
     let types = load_relations::types(results)?;
     let keys = load_relations::primary_keys(results)?;
     let mut relations = load_relations::relations(results, &types, &keys)?;
+    load_user_code::mark(results, &mut relations)?;
     let views = load_views::views(results, &relations)?;
     load_relations::inherit_primary_keys(&mut relations, &views, &keys);
     let foreign_keys = load_relations::foreign_keys(results)?;
@@ -178,6 +199,7 @@ pub fn build(results: &LoadedRows, settings: &LoadSettings) -> Result<Catalog, L
         },
         role_settings: roles.settings,
         role_isolation_levels: roles.isolation_levels,
+        login: load_roles::login(results)?,
         schema_descriptions,
         server_version,
     })

@@ -123,11 +123,6 @@ pub fn relations(results: &LoadedRows, types: &Types, keys: &PrimaryKeys) -> Res
         let names = relation.columns.iter().enumerate();
         relation.column_index = names.map(|(index, column)| (column.name.clone(), index)).collect();
     }
-    for mut row in results.rows(QueryName::UserCode)? {
-        if let Some(relation) = relations.get_mut(&row.oid()?) {
-            relation.user_code = true;
-        }
-    }
     Ok(relations)
 }
 

@@ -4,10 +4,16 @@ use std::collections::{HashMap, HashSet};
 
 use super::load::{LoadError, LoadedRows, QueryName};
 use super::load_routines::{ISOLATION_SETTING, isolation_level};
+use super::load_row::Row;
 use crate::name::RoleName;
 
 pub fn timezones(results: &LoadedRows) -> Result<HashSet<String>, LoadError> {
     results.rows(QueryName::Timezones)?.map(|mut row| row.text().map(str::to_owned)).collect()
+}
+
+/// What `Catalog::login` holds.
+pub fn login(results: &LoadedRows) -> Result<Vec<Row>, LoadError> {
+    Ok(results.rows(QueryName::Login)?.map(|row| row.whole().clone()).collect())
 }
 
 #[derive(Debug, Default)]

@@ -32,9 +32,10 @@ pub fn routines(results: &LoadedRows, types: &Types) -> Result<(Overloads, Place
     }
     let mut places = Places::new();
     let mut publish = |name: &QualifiedRoutine, mut list: Vec<(u32, Routine)>| {
-        list.sort_by(|(_, one), (_, two)| {
+        list.sort_by(|(oid, one), (other_oid, two)| {
             let order = |routine: &Routine| (routine.parameters.len(), routine.description.clone());
-            order(one).cmp(&order(two)).then_with(|| one.parameters.cmp(&two.parameters))
+            let by_shape = order(one).cmp(&order(two)).then_with(|| one.parameters.cmp(&two.parameters));
+            by_shape.then_with(|| oid.cmp(other_oid))
         });
         places.extend(list.iter().enumerate().map(|(place, &(oid, _))| (oid, (name.clone(), place))));
         list.into_iter().map(|(_, routine)| Arc::new(routine)).collect()
@@ -104,14 +105,19 @@ fn routine(
 type RowTypes = HashMap<u32, Vec<ResultColumn>>;
 
 fn row_types(results: &LoadedRows, types: &Types) -> Result<RowTypes, LoadError> {
-    let mut row_types = RowTypes::new();
+    let mut row_types: HashMap<u32, Vec<(i16, ResultColumn)>> = HashMap::new();
     for mut row in results.rows(QueryName::RowTypes)? {
         let columns = row_types.entry(row.oid()?).or_default();
+        let number = row.attnum()?;
         let name = row.text()?.into();
         let type_oid = row.oid()?;
-        columns.push(ResultColumn { name, type_oid, json: types.json(type_oid) });
+        columns.push((number, ResultColumn { name, type_oid, json: types.json(type_oid) }));
     }
-    Ok(row_types)
+    let in_order = |(row_type, mut columns): (u32, Vec<(i16, ResultColumn)>)| {
+        columns.sort_by_key(|&(number, _)| number);
+        (row_type, columns.into_iter().map(|(_, column)| column).collect())
+    };
+    Ok(row_types.into_iter().map(in_order).collect())
 }
 
 #[derive(Default)]

@@ -10,13 +10,17 @@ pub type Row = Vec<Option<String>>;
 #[derive(Clone, Debug)]
 pub struct RowReader<'r> {
     query: QueryName,
-    row: &'r [Option<String>],
+    row: &'r Row,
     next: usize,
 }
 
 impl<'r> RowReader<'r> {
-    pub fn new(query: QueryName, row: &'r [Option<String>]) -> Self {
+    pub fn new(query: QueryName, row: &'r Row) -> Self {
         Self { query, row, next: 0 }
+    }
+
+    pub fn whole(&self) -> &'r Row {
+        self.row
     }
 
     /// The next field, which may be null.
@@ -44,6 +48,14 @@ impl<'r> RowReader<'r> {
     pub fn oid(&mut self) -> Result<u32, LoadError> {
         let column = self.next;
         self.text()?.parse().map_err(|_| self.refuse(column))
+    }
+
+    /// An array of oids.
+    pub fn oids(&mut self) -> Result<Vec<u32>, LoadError> {
+        let column = self.next;
+        let items = self.text()?.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let items = items.ok_or_else(|| self.refuse(column))?.split(',').filter(|item| !item.is_empty());
+        items.map(|item| item.parse().map_err(|_| self.refuse(column))).collect()
     }
 
     /// The number of a column in its relation.
@@ -93,6 +105,16 @@ mod tests {
         assert_eq!(reader.oid(), Ok(42));
         assert_eq!(reader.optional_int(), Ok(Some(-7)));
         assert_eq!(reader.optional_int(), Ok(None));
+    }
+
+    #[test]
+    fn arrays_of_oids() {
+        let row = row(&[Some("{}"), Some("{1,20}"), Some("1,20"), Some("{1,x}")]);
+        let mut reader = RowReader::new(QueryName::Columns, &row);
+        assert_eq!(reader.oids(), Ok(vec![]));
+        assert_eq!(reader.oids(), Ok(vec![1, 20]));
+        assert_eq!(reader.oids(), Err(LoadError::Field { query: QueryName::Columns, column: 2 }));
+        assert_eq!(reader.oids(), Err(LoadError::Field { query: QueryName::Columns, column: 3 }));
     }
 
     #[test]

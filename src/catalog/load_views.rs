@@ -34,6 +34,7 @@ pub fn views(results: &LoadedRows, relations: &Relations) -> Result<Vec<TracedVi
             exposed.push((oid, name, targets));
         }
     }
+    exposed.sort_by(|(_, name, _), (_, other, _)| name.cmp(other));
     let traced = exposed.into_iter().filter_map(|(oid, name, targets)| {
         let columns = &relations.get(&oid)?.columns;
         let mut tables: BTreeMap<u32, HashMap<i16, Vec<ColumnName>>> = BTreeMap::new();

@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -26,26 +27,35 @@ pub struct Published {
 
 /// The one place where the control plane writes.
 #[derive(Debug)]
-pub struct Publisher(ArcSwap<Published>);
+pub struct Publisher {
+    published: ArcSwap<Published>,
+    /// Some core was asked something. Written once for all requests between two looks, so that cores only read it.
+    asked: AtomicBool,
+}
 
 impl Publisher {
     pub fn new(config: Config) -> Arc<Self> {
         let first = Published { config: Arc::new(config), catalog: None, retry_after_seconds: 1, version: 0 };
-        Arc::new(Self(ArcSwap::from_pointee(first)))
+        Arc::new(Self { published: ArcSwap::from_pointee(first), asked: AtomicBool::new(false) })
     }
 
     pub fn current(&self) -> Arc<Published> {
-        self.0.load_full()
+        self.published.load_full()
+    }
+
+    /// Whether there were requests since the last time.
+    pub fn take_asked(&self) -> bool {
+        self.asked.swap(false, Ordering::Relaxed)
     }
 
     /// Publishes what `change` makes of the current value; what it was goes to `retired`. Only the reload thread calls it,
     /// so nothing is lost.
     pub fn publish(&self, retired: &Retired, change: impl FnOnce(&Published) -> Published) {
         let next = {
-            let current = self.0.load();
+            let current = self.published.load();
             Published { version: current.version + 1, ..change(&current) }
         };
-        retired.published.borrow_mut().push(self.0.swap(Arc::new(next)));
+        retired.published.borrow_mut().push(self.published.swap(Arc::new(next)));
         retired.sweep();
     }
 }
@@ -89,7 +99,14 @@ impl Follower {
 
     /// Whether nothing newer than `seen` was published; touches no count that cores share.
     pub fn is_current(&self, seen: &Arc<Published>) -> bool {
-        Arc::ptr_eq(&self.0.0.load(), seen)
+        Arc::ptr_eq(&self.0.published.load(), seen)
+    }
+
+    /// A request has come.
+    pub fn note_asked(&self) {
+        if !self.0.asked.load(Ordering::Relaxed) {
+            self.0.asked.store(true, Ordering::Relaxed);
+        }
     }
 
     pub fn snapshot(&self) -> Arc<Published> {

@@ -232,7 +232,7 @@ impl Reloader {
         drop(current);
         let survey = rt::run(
             self.driver,
-            survey::run(authenticated, &config, pace(generation), |settings| self.merged(settings)),
+            survey::run(authenticated, &config, self.pace(generation), |settings| self.merged(settings)),
         );
         let Survey { config: merged, settings, rows, pooled } = match survey {
             Ok(Ok(survey)) => survey,
@@ -263,11 +263,16 @@ impl Reloader {
         Ok(())
     }
 
+    /// The first catalog is waited for, by requests too.
+    fn pace(&self, generation: Generation) -> Pace<'_> {
+        if generation == Generation(1) { Pace::AtOnce } else { Pace::BesideRequests(&self.publisher) }
+    }
+
     /// The first catalog is waited for, the others are not.
     fn build(&self, generation: Generation, rows: LoadedRows, settings: LoadSettings) -> Result<Catalog, LoadError> {
-        match pace(generation) {
+        match self.pace(generation) {
             Pace::AtOnce => load::build(&rows, &settings),
-            Pace::BesideRequests => {
+            Pace::BesideRequests(_) => {
                 let rows = Arc::new(rows);
                 let given = rows.clone();
                 let built = self.retired.background.make(move || load::build(&given, &settings));
@@ -366,11 +371,6 @@ pub fn load_once(
         rt::run(driver, survey::run(authenticated, config, Pace::AtOnce, merge)).map_err(|error| error.to_string())?;
     let Survey { settings, rows, .. } = survey.map_err(|error| error.to_string())?;
     load::build(&rows, &settings).map_err(|error| error.message())
-}
-
-/// The first catalog is waited for, the others are not.
-fn pace(generation: Generation) -> Pace {
-    if generation == Generation(1) { Pace::AtOnce } else { Pace::BesideRequests }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

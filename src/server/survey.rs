@@ -1,13 +1,15 @@
 //! Asks one connection everything that a load needs: the configuration kept in the database, then the catalog's
 //! queries, in one transaction each, so that the catalog's rows fit together.
-//! Limits: `limits::RELOAD_PAUSE_MS` beside requests.
+//! Limits: `limits::RELOAD_PIECE_US` and `limits::RELOAD_PAUSE_MS` beside requests.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
+use std::num::NonZeroU16;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::publish::Publisher;
 use crate::catalog::database_settings;
 use crate::catalog::load::{self, CatalogQuery, LoadSettings, LoadedRows, QueryName};
 use crate::config::Config;
@@ -60,19 +62,19 @@ impl From<io::Error> for SurveyError {
 }
 
 /// How fast the rows are read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Pace {
+#[derive(Clone, Copy)]
+pub enum Pace<'a> {
     AtOnce,
-    /// With a pause after every `limits::WIRE_READ_BYTES`. PostgreSQL makes no more rows while its socket is full, so its
-    /// processors stay free for requests most of the time.
-    BesideRequests,
+    /// As many at a time as PostgreSQL makes within `limits::RELOAD_PIECE_US`, with pauses while there are requests, so that its
+    /// processors are free for them most of the time and nobody waits for long.
+    BesideRequests(&'a Publisher),
 }
 
 /// Runs the whole survey and takes leave of the server.
 pub async fn run(
     authenticated: Authenticated,
     config: &Config,
-    pace: Pace,
+    pace: Pace<'_>,
     merge: impl FnOnce(&[(String, String)]) -> Option<Arc<Config>>,
 ) -> Result<Survey, SurveyError> {
     let mut idle = Idle::adopt(authenticated)?;
@@ -141,78 +143,176 @@ fn server_version(text: Option<&str>) -> u32 {
 
 type Rows = Vec<Vec<Option<String>>>;
 
-/// One transaction: `before`, then the queries, then COMMIT. All in one flush, or beside requests one query after the other
-/// with pauses. Rows of the queries, in their order.
+/// One transaction: `before`, then the queries, then COMMIT. Rows of the queries, in their order.
 async fn ask(
     idle: Idle,
     before: &[&str],
     queries: &[CatalogQuery],
-    pace: Pace,
+    pace: Pace<'_>,
+) -> Result<(Idle, Vec<Rows>), SurveyError> {
+    match pace {
+        Pace::AtOnce => ask_at_once(idle, before, queries).await,
+        Pace::BesideRequests(publisher) => ask_in_pieces(idle, before, queries, publisher).await,
+    }
+}
+
+async fn ask_at_once(idle: Idle, before: &[&str], queries: &[CatalogQuery]) -> Result<(Idle, Vec<Rows>), SurveyError> {
+    let mut busy = idle.begin();
+    for text in before {
+        busy.execute_unnamed(text, []);
+    }
+    for query in queries {
+        busy.execute_unnamed(query.text, query.params());
+    }
+    busy.execute_unnamed("commit", []);
+    let mut results = vec![Rows::new(); before.len() + queries.len()];
+    answers(&mut busy, &mut results).await?;
+    Ok((busy.finish().await?, results.split_off(before.len())))
+}
+
+async fn ask_in_pieces(
+    idle: Idle,
+    before: &[&str],
+    queries: &[CatalogQuery],
+    publisher: &Publisher,
 ) -> Result<(Idle, Vec<Rows>), SurveyError> {
     let mut busy = idle.begin();
-    let mut results = Vec::with_capacity(queries.len());
-    let flush_len = match pace {
-        Pace::AtOnce => queries.len().max(1),
-        Pace::BesideRequests => 1,
-    };
-    let mut before = before;
-    for flush in queries.chunks(flush_len) {
-        for text in before {
-            busy.execute_unnamed(text, []);
-        }
-        for query in flush {
-            busy.execute_unnamed(query.text, query.params.iter().map(|param| Some(param.as_bytes())));
-        }
-        if results.len() + flush.len() == queries.len() {
-            busy.execute_unnamed("commit", []);
-        }
-        busy.sync();
-        busy.send().await?;
-        results.extend(rows_of(&mut busy, before.len(), flush.len(), pace).await?);
-        before = &[];
-        if pace == Pace::BesideRequests {
-            rt::sleep(Duration::from_millis(limits::RELOAD_PAUSE_MS)).await;
-        }
+    let mut courtesy = Courtesy::new(publisher);
+    for text in before {
+        busy.execute_unnamed(text, []);
     }
+    answers(&mut busy, &mut []).await?;
+    let mut results = Vec::with_capacity(queries.len());
+    for query in queries {
+        busy.open_unnamed(query.text, query.params());
+        answers(&mut busy, &mut []).await?;
+        courtesy.pause().await;
+        let (mut rows, mut size) = ([Rows::new()], PieceSize::default());
+        loop {
+            let (known, begun) = (rows[0].len(), Instant::now());
+            busy.fetch(size.rows());
+            let end = answers(&mut busy, &mut rows).await?;
+            size.learn(rows[0].len() - known, begun.elapsed());
+            courtesy.pause().await;
+            if end == End::Complete {
+                break;
+            }
+        }
+        results.extend(rows);
+    }
+    busy.execute_unnamed("commit", []);
+    answers(&mut busy, &mut []).await?;
     Ok((busy.finish().await?, results))
 }
 
-/// Reads one flush: the rows of `count` queries, which come after `skipped` other statements. After an error the
+/// Leaves PostgreSQL's processors to requests after each piece, as long as there are any: who waits for nothing but the reload
+/// gets it at once.
+struct Courtesy<'a> {
+    publisher: &'a Publisher,
+    asked: Option<Instant>,
+}
+
+impl<'a> Courtesy<'a> {
+    fn new(publisher: &'a Publisher) -> Self {
+        // What was asked before the reload began is no reason.
+        publisher.take_asked();
+        Self { publisher, asked: None }
+    }
+
+    async fn pause(&mut self) {
+        if self.publisher.take_asked() {
+            self.asked = Some(Instant::now());
+        }
+        if self.asked.is_some_and(|asked| asked.elapsed() < Duration::from_millis(limits::RELOAD_COURTESY_MS)) {
+            rt::sleep(Duration::from_millis(limits::RELOAD_PAUSE_MS)).await;
+        }
+    }
+}
+
+/// How many rows PostgreSQL makes within `limits::RELOAD_PIECE_US`. What it was seen to take includes its waiting for a
+/// processor, so the shortest time counts, and what was seen long ago counts less.
+#[derive(Debug)]
+struct PieceSize {
+    row_ns: u64,
+}
+
+impl Default for PieceSize {
+    fn default() -> Self {
+        Self { row_ns: limits::RELOAD_PIECE_US * 1000 / 32 }
+    }
+}
+
+impl PieceSize {
+    fn rows(&self) -> NonZeroU16 {
+        let rows = limits::RELOAD_PIECE_US * 1000 / self.row_ns.max(1);
+        NonZeroU16::new(u16::try_from(rows).unwrap_or(u16::MAX)).unwrap_or(NonZeroU16::MIN)
+    }
+
+    fn learn(&mut self, rows: usize, took: Duration) {
+        let Some(each) = took.as_nanos().checked_div(rows as u128) else { return };
+        let each = u64::try_from(each).unwrap_or(u64::MAX);
+        self.row_ns = each.min(self.row_ns + self.row_ns / 4).max(1);
+    }
+}
+
+/// Whether the last statement has more rows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    Complete,
+    Suspended,
+}
+
+/// Sends what was appended and reads its answers, the rows of each statement into its `results`. After an error the
 /// transaction is lost, and the connection closes with `busy`.
-async fn rows_of(busy: &mut Busy, skipped: usize, count: usize, pace: Pace) -> Result<Vec<Rows>, SurveyError> {
-    let mut results: Vec<Rows> = vec![Vec::new(); count];
-    let (mut current, mut failure, mut unpaused_bytes) = (0, None, 0);
+async fn answers(busy: &mut Busy, results: &mut [Rows]) -> Result<End, SurveyError> {
+    busy.sync();
+    busy.send().await?;
+    let (mut current, mut failure, mut end) = (0, None, End::Complete);
     loop {
         match busy.answer()? {
-            None => {
-                if pace == Pace::BesideRequests && unpaused_bytes >= limits::WIRE_READ_BYTES {
-                    unpaused_bytes = 0;
-                    rt::sleep(Duration::from_millis(limits::RELOAD_PAUSE_MS)).await;
-                }
-                busy.more().await?;
-            }
+            None => busy.more().await?,
             Some(Answer::Bound { statement, .. }) => current = statement,
             Some(Answer::Row(row)) => {
-                unpaused_bytes += row.fields().flatten().map(<[u8]>::len).sum::<usize>();
-                if let Some(rows) = current.checked_sub(skipped).and_then(|index| results.get_mut(index)) {
+                if let Some(rows) = results.get_mut(current) {
                     let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
                     rows.push(row.fields().map(|field| field.map(text)).collect());
                 }
             }
             Some(Answer::Error { error, .. }) => failure = Some(error),
             Some(Answer::Ready(_)) => break,
-            Some(Answer::Complete { .. } | Answer::Suspended) => {}
+            Some(Answer::Complete { .. }) => {}
+            Some(Answer::Suspended) => end = End::Suspended,
         }
     }
     match failure {
         Some(error) => Err(SurveyError::Database(Box::new(error))),
-        None => Ok(results),
+        None => Ok(end),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_follow_the_fastest_row_and_forget_it_slowly() {
+        let mut size = PieceSize::default();
+        let piece = Duration::from_micros(limits::RELOAD_PIECE_US);
+        let rows = |size: &PieceSize| usize::from(size.rows().get());
+        assert_eq!(rows(&size), 32);
+        size.learn(32, piece / 4);
+        assert_eq!(rows(&size), 128);
+        // Its rows take no longer: it waited for a processor.
+        size.learn(128, piece * 40);
+        assert!((100..128).contains(&rows(&size)));
+        for _ in 0..100 {
+            size.learn(rows(&size), piece * 5);
+        }
+        assert_eq!(rows(&size), 1);
+        size.learn(0, piece);
+        size.learn(1, Duration::ZERO);
+        assert_eq!(rows(&size), usize::from(u16::MAX));
+    }
 
     #[test]
     fn server_versions() {

@@ -6,6 +6,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::num::NonZeroU16;
 use std::os::fd::RawFd;
 use std::pin::pin;
 use std::rc::Rc;
@@ -56,7 +57,7 @@ pub enum Answer<'a> {
     Complete {
         tag: &'a str,
     },
-    /// The portal has more rows; not asked for, so only a rude server says it.
+    /// There are more rows than `fetch` asked for; without it only a rude server says so.
     Suspended,
     /// The rest of the batch is skipped and `Ready` follows, unless the error is fatal. `statement` is one past the last
     /// for an error at the transaction's end. `bound` is false while the statement itself had not begun: an error
@@ -225,8 +226,20 @@ impl Busy {
 
     /// `execute_unnamed` where a value may be too large to be copied.
     pub fn execute_unnamed_values<'p>(&mut self, text: &str, values: impl IntoIterator<Item = Value<'p>>) {
-        let result = self.0.execute_unnamed(text, values);
+        let result = self.0.open_unnamed(text, values).map(|()| self.0.run(encode::ALL_ROWS));
         self.0.note(result);
+    }
+
+    /// Appends the planning of a statement without a name, whose rows `fetch` then asks for. Within a transaction block it
+    /// stays open over `sync`, until the next statement.
+    pub fn open_unnamed<'p>(&mut self, text: &str, params: impl IntoIterator<Item = Option<&'p [u8]>>) {
+        let result = self.0.open_unnamed(text, params.into_iter().map(Value::from));
+        self.0.note(result);
+    }
+
+    /// Appends the request for the next rows of what was opened last: `Suspended` says that there are more.
+    pub fn fetch(&mut self, rows_max: NonZeroU16) {
+        self.0.run(i32::from(rows_max.get()));
     }
 
     /// Ends the batch: what came since the last `sync` is one implicit transaction, unless BEGIN was among it.
@@ -347,19 +360,21 @@ impl Connection {
             self.close_statement(name)?;
         }
         match self.answers.prepared.need(text, self.batch) {
-            Need::Nothing(prepared) => self.bind(prepared, params),
-            Need::Unnamed => self.execute_unnamed(text, params),
+            Need::Nothing(prepared) => self.bind(prepared, params)?,
+            Need::Unnamed => self.open_unnamed(text, params)?,
             Need::Parse { statement: prepared, evicted } => {
                 for name in evicted {
                     self.close_statement(name)?;
                 }
                 self.parse(&prepared, text, statement)?;
-                self.bind(prepared, params)
+                self.bind(prepared, params)?;
             }
         }
+        self.run(encode::ALL_ROWS);
+        Ok(())
     }
 
-    fn execute_unnamed<'p>(&mut self, text: &str, params: impl IntoIterator<Item = Value<'p>>) -> Result<(), Refusal> {
+    fn open_unnamed<'p>(&mut self, text: &str, params: impl IntoIterator<Item = Value<'p>>) -> Result<(), Refusal> {
         let prepared = Prepared::unnamed();
         self.parse(&prepared, text, self.executes)?;
         self.bind(prepared, params)
@@ -382,11 +397,15 @@ impl Connection {
     fn bind<'p>(&mut self, prepared: Rc<Prepared>, params: impl IntoIterator<Item = Value<'p>>) -> Result<(), Refusal> {
         let Outgoing { buffer, pieces, .. } = &mut self.outgoing;
         encode::bind(buffer, pieces, prepared.name, params)?;
-        encode::execute(&mut self.outgoing.buffer);
         self.answers.due.push_back(Due::Bind { prepared, statement: self.executes });
+        Ok(())
+    }
+
+    /// The portal that was bound last.
+    fn run(&mut self, rows_max: i32) {
+        encode::execute(&mut self.outgoing.buffer, rows_max);
         self.answers.due.push_back(Due::Execute { statement: self.executes });
         self.executes += 1;
-        Ok(())
     }
 
     fn begin_operation(&mut self) -> Result<(), WireError> {

@@ -133,9 +133,13 @@ fn parameter_length(out: &mut Vec<u8>, bytes: usize) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// All rows of the unnamed portal.
-pub(super) fn execute(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"E\0\0\0\x09\0\0\0\0\0");
+/// All rows of the unnamed portal, as many as are left.
+pub(super) const ALL_ROWS: i32 = 0;
+
+/// The next rows of the unnamed portal, at most `rows_max`.
+pub(super) fn execute(out: &mut Vec<u8>, rows_max: i32) {
+    out.extend_from_slice(b"E\0\0\0\x09\0");
+    out.extend_from_slice(&rows_max.to_be_bytes());
 }
 
 pub(super) fn sync(out: &mut Vec<u8>) {
@@ -225,10 +229,14 @@ mod tests {
         check(ours(|out| close_statement(out, 12)), |out| frontend::close(b'S', "s12", out).unwrap());
         check(
             ours(|out| {
-                execute(out);
+                execute(out, ALL_ROWS);
+                execute(out, 700);
                 Ok(())
             }),
-            |out| frontend::execute("", 0, out).unwrap(),
+            |out| {
+                frontend::execute("", 0, out).unwrap();
+                frontend::execute("", 700, out).unwrap();
+            },
         );
         check(
             ours(|out| {

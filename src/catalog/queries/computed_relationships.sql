@@ -9,16 +9,16 @@ SELECT
   NOT p.proretset OR p.prorows = 1 AS to_one
 FROM pg_proc p
 JOIN pg_namespace pn ON pn.oid = p.pronamespace
-JOIN pg_class ac ON ac.reltype = p.proargtypes[0]
+JOIN pg_type taken ON taken.oid = p.proargtypes[0]
+JOIN pg_class ac ON ac.oid = taken.typrelid
 JOIN pg_namespace an ON an.oid = ac.relnamespace
-JOIN pg_class rc ON rc.reltype = p.prorettype
+JOIN pg_type returned ON returned.oid = p.prorettype
+JOIN pg_class rc ON rc.oid = returned.typrelid
 JOIN pg_namespace rn ON rn.oid = rc.relnamespace
 WHERE p.pronargs = 1
   AND pn.nspname = ANY ($1::text[])
   AND an.nspname = ANY ($1::text[])
   AND rn.nspname = ANY ($1::text[])
-  AND p.proargtypes[0] <> 0
-  AND p.prorettype <> 0
   AND ac.relkind IN ('r', 'p', 'f', 'v', 'm')
   AND rc.relkind IN ('r', 'p', 'f', 'v', 'm')
 ORDER BY pn.nspname, p.proname, an.nspname, ac.relname;
