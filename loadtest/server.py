@@ -50,7 +50,9 @@ class Server:
     def start(self):
         log = open(self.log_path, "a")
         started = time.monotonic()
-        self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
+        # A session of its own, as a service has: Linux shares processors out between sessions (sched_autogroup), and each of
+        # PostgreSQL's processes is one. In that of the load generator the two would get together what one of those gets.
+        self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
         try:
             self._wait_until_ready(started)
         except BaseException:
