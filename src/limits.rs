@@ -166,7 +166,8 @@ pub const BACKGROUND_PATIENCE_SECONDS: u64 = 5;
 /// How often the reload thread looks whether a catalog that was replaced is still read, in milliseconds.
 pub const RETIRED_SWEPT_MS: u64 = 100;
 /// A reload beside requests asks PostgreSQL for rows that it makes within this time, in microseconds: shorter than the slice
-/// for which Linux leaves a processor to one process (3 ms), so that requests wait little.
+/// for which Linux leaves a processor to one process (3 ms), so that requests wait little. Sixteen times as many while there
+/// are no requests.
 pub const RELOAD_PIECE_US: u64 = 500;
 /// And pauses so long, in milliseconds, after each such piece: a reload takes about a fifth of one processor there.
 pub const RELOAD_PAUSE_MS: u64 = 3;

@@ -182,15 +182,16 @@ async fn ask_in_pieces(
         busy.execute_unnamed(text, []);
     }
     answers(&mut busy, &mut []).await?;
+    let round_trip = round_trip(&mut busy).await?;
     let mut results = Vec::with_capacity(queries.len());
     for query in queries {
         busy.open_unnamed(query.text, query.params());
         answers(&mut busy, &mut []).await?;
         courtesy.pause().await;
-        let (mut rows, mut size) = ([Rows::new()], PieceSize::default());
+        let (mut rows, mut size) = ([Rows::new()], PieceSize::new(round_trip));
         loop {
             let (known, begun) = (rows[0].len(), Instant::now());
-            busy.fetch(size.rows());
+            busy.fetch(if courtesy.is_alone() { size.rows_alone() } else { size.rows() });
             let end = answers(&mut busy, &mut rows).await?;
             size.learn(rows[0].len() - known, begun.elapsed());
             courtesy.pause().await;
@@ -203,6 +204,17 @@ async fn ask_in_pieces(
     busy.execute_unnamed("commit", []);
     answers(&mut busy, &mut []).await?;
     Ok((busy.finish().await?, results))
+}
+
+/// The shortest of a few that ask nothing.
+async fn round_trip(busy: &mut Busy) -> Result<Duration, SurveyError> {
+    let mut shortest = Duration::MAX;
+    for _ in 0..3 {
+        let begun = Instant::now();
+        answers(busy, &mut []).await?;
+        shortest = shortest.min(begun.elapsed());
+    }
+    Ok(shortest)
 }
 
 /// Leaves PostgreSQL's processors to requests after each piece, as long as there are any: who waits for nothing but the reload
@@ -219,41 +231,60 @@ impl<'a> Courtesy<'a> {
         Self { publisher, asked: None }
     }
 
+    fn is_alone(&self) -> bool {
+        let courtesy = Duration::from_millis(limits::RELOAD_COURTESY_MS);
+        self.asked.is_none_or(|asked| asked.elapsed() >= courtesy)
+    }
+
     async fn pause(&mut self) {
         if self.publisher.take_asked() {
             self.asked = Some(Instant::now());
         }
-        if self.asked.is_some_and(|asked| asked.elapsed() < Duration::from_millis(limits::RELOAD_COURTESY_MS)) {
+        if !self.is_alone() {
             rt::sleep(Duration::from_millis(limits::RELOAD_PAUSE_MS)).await;
         }
     }
 }
 
-/// How many rows PostgreSQL makes within `limits::RELOAD_PIECE_US`. What it was seen to take includes its waiting for a
-/// processor, so the shortest time counts, and what was seen long ago counts less.
+/// How many rows PostgreSQL makes within `limits::RELOAD_PIECE_US`, or within a round trip to it where that takes longer: less
+/// would spend the time on the way. What it was seen to take includes its waiting for a processor, so the shortest time counts,
+/// and what was seen long ago counts less.
 #[derive(Debug)]
 struct PieceSize {
+    round_trip_ns: u64,
     row_ns: u64,
 }
 
-impl Default for PieceSize {
-    fn default() -> Self {
-        Self { row_ns: limits::RELOAD_PIECE_US * 1000 / 32 }
-    }
-}
-
 impl PieceSize {
+    fn new(round_trip: Duration) -> Self {
+        let round_trip_ns = u64::try_from(round_trip.as_nanos()).unwrap_or(u64::MAX);
+        Self { round_trip_ns, row_ns: Self::piece_ns(round_trip_ns) / 32 }
+    }
+
+    fn piece_ns(round_trip_ns: u64) -> u64 {
+        round_trip_ns.max(limits::RELOAD_PIECE_US * 1000)
+    }
+
     fn rows(&self) -> NonZeroU16 {
-        let rows = limits::RELOAD_PIECE_US * 1000 / self.row_ns.max(1);
-        NonZeroU16::new(u16::try_from(rows).unwrap_or(u16::MAX)).unwrap_or(NonZeroU16::MIN)
+        let rows = Self::piece_ns(self.round_trip_ns) / self.row_ns.max(1);
+        NonZeroU16::new(u16::try_from(rows).unwrap_or(u16::MAX)).map_or(ROWS_MIN, |rows| rows.max(ROWS_MIN))
+    }
+
+    /// While nobody waits.
+    fn rows_alone(&self) -> NonZeroU16 {
+        self.rows().saturating_mul(ROWS_MIN)
     }
 
     fn learn(&mut self, rows: usize, took: Duration) {
-        let Some(each) = took.as_nanos().checked_div(rows as u128) else { return };
-        let each = u64::try_from(each).unwrap_or(u64::MAX);
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        // Half of it at most: one piece's luck doubles the next and no more.
+        let Some(each) = (took - self.round_trip_ns.min(took / 2)).checked_div(rows as u64) else { return };
         self.row_ns = each.min(self.row_ns + self.row_ns / 4).max(1);
     }
 }
+
+/// However slow they seem: a machine without time for the reload would never come to its end.
+const ROWS_MIN: NonZeroU16 = NonZeroU16::MIN.saturating_add(15);
 
 /// Whether the last statement has more rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -296,11 +327,11 @@ mod tests {
 
     #[test]
     fn pieces_follow_the_fastest_row_and_forget_it_slowly() {
-        let mut size = PieceSize::default();
-        let piece = Duration::from_micros(limits::RELOAD_PIECE_US);
+        let mut size = PieceSize::new(Duration::from_micros(100));
+        let (piece, way) = (Duration::from_micros(limits::RELOAD_PIECE_US), Duration::from_micros(100));
         let rows = |size: &PieceSize| usize::from(size.rows().get());
         assert_eq!(rows(&size), 32);
-        size.learn(32, piece / 4);
+        size.learn(32, way + piece / 4);
         assert_eq!(rows(&size), 128);
         // Its rows take no longer: it waited for a processor.
         size.learn(128, piece * 40);
@@ -308,10 +339,25 @@ mod tests {
         for _ in 0..100 {
             size.learn(rows(&size), piece * 5);
         }
-        assert_eq!(rows(&size), 1);
+        assert_eq!(rows(&size), 16);
         size.learn(0, piece);
+        assert_eq!(rows(&size), 16);
         size.learn(1, Duration::ZERO);
         assert_eq!(rows(&size), usize::from(u16::MAX));
+        assert_eq!(size.rows_alone().get(), u16::MAX);
+    }
+
+    #[test]
+    fn a_long_way_makes_long_pieces() {
+        let way = Duration::from_millis(20);
+        let mut size = PieceSize::new(way);
+        for _ in 0..10 {
+            // Five microseconds a row; half of the first pieces' time is theirs, as far as can be told.
+            let rows = size.rows().get();
+            size.learn(usize::from(rows), way + Duration::from_micros(5) * u32::from(rows));
+        }
+        // Four thousand take twenty milliseconds.
+        assert!((3000..=5000).contains(&size.rows().get()), "{size:?}");
     }
 
     #[test]
