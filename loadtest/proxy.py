@@ -30,7 +30,8 @@ class Haproxy:
         with open(SAMPLE) as sample, open(self.config, "w") as file:
             file.write(self._here(sample.read()))
         log = open(self.log_path, "w")
-        self.process = subprocess.Popen([self.program, "-db", "-f", self.config], stdout=log, stderr=log, start_new_session=True)
+        command = [self.program, "-db", "-f", self.config]
+        self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + 10
         try:
             while not self._counts():

@@ -1,5 +1,7 @@
 //! Every bound and buffer size, with its unit and its reason. Latency and memory are read off this page.
 
+use std::num::NonZeroU16;
+
 /// A request head (request line and headers) may take this many bytes; past it 431, or 414 for the request line.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// The request target alone; past it 414. PostgREST refuses heads over 50 KiB, so no client of its has longer targets.
@@ -166,9 +168,12 @@ pub const BACKGROUND_PATIENCE_SECONDS: u64 = 5;
 /// How often the reload thread looks whether a catalog that was replaced is still read, in milliseconds.
 pub const RETIRED_SWEPT_MS: u64 = 100;
 /// A reload beside requests asks PostgreSQL for rows that it makes within this time, in microseconds: shorter than the slice
-/// for which Linux leaves a processor to one process (3 ms), so that requests wait little. Sixteen times as many while there
-/// are no requests.
+/// for which Linux leaves a processor to one process (3 ms), so that requests wait little.
 pub const RELOAD_PIECE_US: u64 = 500;
+/// The fewest rows of a piece, however slow they seem: a machine without time for the reload would never come to its end.
+pub const RELOAD_ROWS_MIN: NonZeroU16 = NonZeroU16::MIN.saturating_add(15);
+/// A piece has so many times as many rows while nobody asks anything.
+pub const RELOAD_ALONE_TIMES: NonZeroU16 = NonZeroU16::MIN.saturating_add(15);
 /// And pauses so long, in milliseconds, after each such piece: a reload takes about a fifth of one processor there.
 pub const RELOAD_PAUSE_MS: u64 = 3;
 /// It does so for this time, in milliseconds, after a request has come.

@@ -408,7 +408,7 @@ fn write_value(out: &mut Vec<u8>, form: JsonForm, text: &[u8]) {
 pub fn fuzz_row(data: &[u8]) {
     let Some((&pick, body)) = data.split_first() else { return };
     let Ok(row) = DataRow::parse(body) else { return };
-    let forms = [16, 23, 701, 1082, 1114, 1184, 25, 1009];
+    let forms = [16, 23, 701, 1082, 1114, 1184, 25, 1009, 3802];
     let mut columns = Vec::new();
     let mut types = Vec::new();
     for (index, oid) in (0..row.field_count()).zip(forms.into_iter().cycle().skip(usize::from(pick & 7))) {

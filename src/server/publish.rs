@@ -25,7 +25,7 @@ pub struct Published {
     pub version: u64,
 }
 
-/// The one place where the control plane writes.
+/// The one place where the control plane writes; cores write one flag.
 #[derive(Debug)]
 pub struct Publisher {
     published: ArcSwap<Published>,

@@ -1,6 +1,7 @@
 //! Asks one connection everything that a load needs: the configuration kept in the database, then the catalog's
 //! queries, in one transaction each, so that the catalog's rows fit together.
-//! Limits: `limits::RELOAD_PIECE_US` and `limits::RELOAD_PAUSE_MS` beside requests.
+//! Limits beside requests: `limits::RELOAD_PIECE_US`, `RELOAD_ROWS_MIN`, `RELOAD_ALONE_TIMES`, `RELOAD_PAUSE_MS`,
+//! `RELOAD_COURTESY_MS`.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -267,12 +268,13 @@ impl PieceSize {
 
     fn rows(&self) -> NonZeroU16 {
         let rows = Self::piece_ns(self.round_trip_ns) / self.row_ns.max(1);
-        NonZeroU16::new(u16::try_from(rows).unwrap_or(u16::MAX)).map_or(ROWS_MIN, |rows| rows.max(ROWS_MIN))
+        NonZeroU16::new(u16::try_from(rows).unwrap_or(u16::MAX))
+            .map_or(limits::RELOAD_ROWS_MIN, |rows| rows.max(limits::RELOAD_ROWS_MIN))
     }
 
     /// While nobody waits.
     fn rows_alone(&self) -> NonZeroU16 {
-        self.rows().saturating_mul(ROWS_MIN)
+        self.rows().saturating_mul(limits::RELOAD_ALONE_TIMES)
     }
 
     fn learn(&mut self, rows: usize, took: Duration) {
@@ -282,9 +284,6 @@ impl PieceSize {
         self.row_ns = each.min(self.row_ns + self.row_ns / 4).max(1);
     }
 }
-
-/// However slow they seem: a machine without time for the reload would never come to its end.
-const ROWS_MIN: NonZeroU16 = NonZeroU16::MIN.saturating_add(15);
 
 /// Whether the last statement has more rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -7,9 +7,12 @@ SELECT
   d.classid = 'pg_class'::regclass AND d.objsubid > 0 AND EXISTS (
     SELECT
     FROM pg_type made
-    LEFT JOIN pg_type first ON first.oid = CASE WHEN made.typbasetype <> 0 THEN made.typbasetype WHEN made.typcategory = 'A' THEN made.typelem END
-    LEFT JOIN pg_type second ON second.oid = CASE WHEN first.typbasetype <> 0 THEN first.typbasetype WHEN first.typcategory = 'A' THEN first.typelem END
-    LEFT JOIN pg_type third ON third.oid = CASE WHEN second.typbasetype <> 0 THEN second.typbasetype WHEN second.typcategory = 'A' THEN second.typelem END
+    LEFT JOIN pg_type first
+      ON first.oid = CASE WHEN made.typbasetype <> 0 THEN made.typbasetype WHEN made.typcategory = 'A' THEN made.typelem END
+    LEFT JOIN pg_type second
+      ON second.oid = CASE WHEN first.typbasetype <> 0 THEN first.typbasetype WHEN first.typcategory = 'A' THEN first.typelem END
+    LEFT JOIN pg_type third
+      ON third.oid = CASE WHEN second.typbasetype <> 0 THEN second.typbasetype WHEN second.typcategory = 'A' THEN second.typelem END
     CROSS JOIN LATERAL (VALUES (made), (first), (second), (third)) AS link (type)
     WHERE made.oid = d.refobjid
       AND (
