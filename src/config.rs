@@ -82,6 +82,8 @@ pub struct Config {
 
     /// Ours: the number of data cores; unset, it follows from the machine and `db-pool`.
     pub server_threads: Option<usize>,
+    /// Ours: how many reads that wait may be sent together on one connection; unset, one.
+    pub server_db_pipeline: Option<usize>,
     /// Ours: whether each data core stays on one processor.
     pub server_pin_threads: Option<bool>,
     /// Ours: `max_body_bytes` has the default.

@@ -113,6 +113,10 @@ pub const POOL_WAITERS_MAX: usize = 10_000;
 pub const POOL_PATIENCE_MS: u64 = 5;
 /// And again after this, as long as it waits.
 pub const POOL_ASK_AGAIN_MS: u64 = 100;
+/// What `server-db-pipeline` may be.
+pub const DB_PIPELINE_MAX: u64 = 64;
+/// A read that shares a connection and hasn't had its turn after this is sent once more on one of its own.
+pub const DB_PIPELINE_PATIENCE_MS: u64 = 50;
 /// After a reload that found what sessions start from changed, every connection to PostgreSQL is replaced within this time.
 pub const POOL_RENEWAL_SECONDS: u64 = 5;
 /// Client connections on one core.

@@ -7,19 +7,21 @@
 
 pub mod exchange;
 pub mod handle;
+pub mod together;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use exchange::{Asker, Message, Seat};
 use handle::ConnectorHandle;
+use together::{Passenger, Together};
 
 use crate::observe::{Event, Log};
 use crate::wire::conn::{Busy, Idle, StatementCounts};
@@ -37,6 +39,8 @@ pub struct PoolSettings {
     pub max_idle: Duration,
     /// One is closed after this, or up to a tenth earlier; never while it is leased.
     pub max_lifetime: Duration,
+    /// How many that wait may be sent together on one connection, at least one.
+    pub together: usize,
 }
 
 /// Why there is no connection.
@@ -122,11 +126,38 @@ struct Parked {
     since: Instant,
 }
 
-#[derive(Default)]
+/// Whether a request may be sent on one connection with others that wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sharing {
+    Alone,
+    /// It is read-only, runs no code that users wrote, and may be sent again elsewhere.
+    Together,
+}
+
+/// What a request is given.
+pub enum Leased {
+    Alone(Lease),
+    Together(Passenger),
+}
+
 struct Waiter {
+    sharing: Sharing,
     queued: Cell<bool>,
-    gift: RefCell<Option<Result<Held, ConnectError>>>,
+    gift: RefCell<Option<Gift>>,
     waker: RefCell<Option<Waker>>,
+}
+
+/// What somebody waits for.
+enum Gift {
+    Connection(Held),
+    /// None could be opened.
+    Refusal(ConnectError),
+    /// A connection that others share, to append one's batch to.
+    Place(Passenger),
+    /// The same connection, whose next answers are one's own.
+    Turn(Lease, Busy),
+    /// Those who shared it are each to find a connection of their own.
+    Dissolved,
 }
 
 /// A connection on loan. Dropped while the connection is out, it frees the place for a new one; dropped before `take`, it
@@ -137,6 +168,8 @@ pub struct Lease {
     held: Option<Held>,
     /// Its place, once it is taken.
     taken: Option<(Place, Instant)>,
+    /// Who else has batches on it.
+    together: Option<Rc<Together>>,
 }
 
 impl Pool {
@@ -158,14 +191,14 @@ impl Pool {
         })
     }
 
-    /// An idle connection at once, or the first that comes free or is opened before the deadline.
-    /// Cancel: nothing is lost; a connection that was just given goes to the next.
-    pub async fn lease(self: &Rc<Self>) -> Result<Lease, PoolError> {
+    /// An idle connection at once, or the first that comes free or is opened before the deadline; then perhaps together with
+    /// others. Cancel: nothing is lost; a connection that was just given goes to the next.
+    pub async fn lease(self: &Rc<Self>, sharing: Sharing) -> Result<Leased, PoolError> {
         self.tell(|| "Trying to borrow a connection from pool".to_owned());
         if let Some(held) = self.pop_idle() {
-            return Ok(self.lend(held));
+            return Ok(Leased::Alone(self.lend(held)));
         }
-        let waiting = Waiting { pool: self, waiter: Rc::default() };
+        let waiting = Waiting { pool: self, waiter: Waiter::new(sharing) };
         {
             let mut state = self.state.borrow_mut();
             if state.waiters.len() >= limits::POOL_WAITERS_MAX {
@@ -177,8 +210,10 @@ impl Pool {
         self.grow();
         // Boxed, as the waiter is: every idle client would hold room for its state.
         match Box::pin(self.await_gift(&waiting.waiter)).await {
-            Some(Ok(held)) => Ok(self.lend(held)),
-            Some(Err(error)) => Err(PoolError::Connect(error)),
+            Some(Gift::Connection(held)) => Ok(self.share(self.lend(held), &waiting.waiter)),
+            Some(Gift::Place(passenger)) => Ok(Leased::Together(passenger)),
+            Some(Gift::Turn(..) | Gift::Dissolved) => Ok(Leased::Together(Passenger::turned_away(&waiting.waiter))),
+            Some(Gift::Refusal(error)) => Err(PoolError::Connect(error)),
             None => {
                 self.timeouts.set(self.timeouts.get() + 1);
                 Err(PoolError::TimedOut)
@@ -203,7 +238,7 @@ impl Pool {
     }
 
     /// What the waiter is given before the deadline. Meanwhile, if that takes long, other cores are asked for a place.
-    async fn await_gift(&self, waiter: &Waiter) -> Option<Result<Held, ConnectError>> {
+    async fn await_gift(&self, waiter: &Waiter) -> Option<Gift> {
         let mut left = self.settings.acquisition_timeout;
         let mut pause = Duration::from_millis(limits::POOL_PATIENCE_MS);
         while self.asker.get().is_some() && left > pause {
@@ -421,7 +456,7 @@ impl Pool {
             held.close();
         } else if let Some(waiter) = state.waiters.pop_front() {
             drop(state);
-            waiter.give(Ok(held));
+            waiter.give(Gift::Connection(held));
         } else {
             let Held { place, idle, expires } = held;
             state.idle.push(Parked { idle, expires, since: now });
@@ -461,7 +496,7 @@ async fn open(place: Place, opening: Opening) {
         Err(error) => {
             let first = pool.state.borrow_mut().waiters.pop_front();
             if let Some(waiter) = first {
-                waiter.give(Err(error));
+                waiter.give(Gift::Refusal(error));
             }
         }
     }
@@ -522,16 +557,21 @@ impl Held {
 }
 
 impl Waiter {
+    fn new(sharing: Sharing) -> Rc<Self> {
+        Rc::new(Self { sharing, queued: Cell::new(false), gift: RefCell::default(), waker: RefCell::default() })
+    }
+
     /// To a waiter that was taken from the queue.
-    fn give(&self, gift: Result<Held, ConnectError>) {
+    fn give(&self, gift: Gift) {
         self.queued.set(false);
-        *self.gift.borrow_mut() = Some(gift);
+        // What is dropped may give something to others.
+        drop(self.gift.replace(Some(gift)));
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
 
-    async fn gift(&self) -> Result<Held, ConnectError> {
+    async fn gift(&self) -> Gift {
         poll_fn(|context| match self.gift.take() {
             Some(gift) => Poll::Ready(gift),
             None => {
@@ -559,7 +599,7 @@ impl Drop for Waiting<'_> {
             }
         }
         // A connection that was given too late goes to the next.
-        if let Some(Ok(held)) = gift {
+        if let Some(Gift::Connection(held)) = gift {
             self.pool.arrive(held);
         }
     }
@@ -567,7 +607,7 @@ impl Drop for Waiting<'_> {
 
 impl Lease {
     fn new(held: Held) -> Self {
-        Self { pool: held.place.pool.clone(), held: Some(held), taken: None }
+        Self { pool: held.place.pool.clone(), held: Some(held), taken: None, together: None }
     }
 
     /// The connection, once.
@@ -583,6 +623,7 @@ impl Lease {
 
     /// Gives the connection to the next.
     pub fn put_back(mut self, mut idle: Idle) {
+        self.together = None;
         if let Some((place, expires)) = self.taken.take() {
             let (new, mut sum) = (idle.take_statement_counts(), self.pool.statements.get());
             sum.requests += new.requests;
@@ -593,38 +634,26 @@ impl Lease {
         }
     }
 
-    /// For a request whose client is gone: cancels the query, reads what still comes and gives the connection to the next,
-    /// or closes it where that fails or a transaction was left open. Run it in a task of its own.
-    pub async fn abandon(self, busy: Busy) {
-        let key = busy.key().clone();
-        let mut reading = pin!(busy.finish());
+    /// Cancels what the connection with this key is doing until `reading` ends; one that fails or comes before the statement
+    /// began is sent again. Until `Busy::settle` has run after that, the connection must not go back: the cancellation could
+    /// still hit whatever is sent next. Whoever shares the connection goes alone.
+    pub async fn cancel_until<F: Future>(&self, key: &BackendKey, mut reading: Pin<&mut F>) -> F::Output {
+        self.go_alone();
         let mut pause = CANCEL_PAUSE;
-        let finished = loop {
-            // One that fails or comes before the statement began is sent again.
-            let _ = self.cancel(&key).await;
-            match rt::first(reading.as_mut(), pin!(rt::sleep(pause))).await {
-                rt::First::Left(finished) => break finished,
-                rt::First::Right(()) => pause = (pause * 2).min(CANCEL_PAUSE_MAX),
+        loop {
+            let deadline = Instant::now() + Duration::from_secs(limits::CANCEL_SECONDS);
+            let _: io::Result<()> = self.pool.connector.cancel(key.clone(), deadline).await;
+            if let Some(done) = rt::within_borrowed(reading.as_mut(), pause).await {
+                return done;
             }
-        };
-        if let Ok(idle) = finished
-            && let Ok(idle) = idle.begin().settle().await
-        {
-            self.put_back(idle);
+            pause = (pause * 2).min(CANCEL_PAUSE_MAX);
         }
-    }
-
-    /// Cancels what the connection with this key is doing; completes once the server has passed it on. Until
-    /// `Busy::settle` has run after that, the connection must not go back: the cancellation could still hit whatever
-    /// is sent next.
-    pub async fn cancel(&self, key: &BackendKey) -> io::Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(limits::CANCEL_SECONDS);
-        self.pool.connector.cancel(key.clone(), deadline).await
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        self.go_alone();
         if let Some(held) = self.held.take() {
             self.pool.arrive(held);
         }

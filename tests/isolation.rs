@@ -17,7 +17,7 @@ mod world;
 use std::io::Write;
 use std::time::Duration;
 
-use storm::{Storm, Tally};
+use storm::{Mix, Storm, Tally};
 use trunkline::rt::Driver;
 use world::{World, identities};
 
@@ -43,17 +43,28 @@ fn say(text: &str) {
 #[test]
 fn every_answer_holds_only_its_own_rows() {
     let world = World::make();
-    let (seed, each) = (seed(), seconds() / 4);
+    let (seed, each) = (seed(), seconds() / 6);
     let mut all = Tally::default();
-    for (index, (legacy, cores, pool)) in [("1", 1, 2), ("0", 1, 3), ("1", 2, 4), ("0", 2, 2)].into_iter().enumerate() {
+    // The driver, cores, connections, and how many reads may share one.
+    let ways = [("1", 1, 2, 1), ("0", 1, 3, 1), ("1", 2, 4, 1), ("0", 2, 2, 1), ("1", 1, 2, 4), ("0", 1, 1, 3)];
+    for (index, (legacy, cores, pool, together)) in ways.into_iter().enumerate() {
         if legacy == "0" && trunkline::rt::driver() == Driver::Epoll {
             say("io_uring is refused on this machine: epoll only");
         }
-        let process = world.start(&format!("server-threads = {cores}\ndb-pool = {pool}\n"), legacy);
-        let tally = Storm { world: &world, process: &process, seed: seed + index as u64 * 7919 }.rage(each);
-        say(&format!("seed {seed}, legacy driver {legacy}, {cores} cores, pool {pool}: {tally}"));
+        let mix = if together > 1 { Mix::Sharing } else { Mix::Everything };
+        let level = if together > 1 { "debug" } else { "error" };
+        let more = format!(
+            "server-threads = {cores}\ndb-pool = {pool}\nserver-db-pipeline = {together}\nlog-level = \"{level}\"\n"
+        );
+        let process = world.start(&more, legacy);
+        let tally = Storm { world: &world, process: &process, seed: seed + index as u64 * 7919, mix }.rage(each);
         let log = process.log();
+        let shared = log.matches(" is shared by ").count();
+        say(&format!(
+            "seed {seed}, legacy driver {legacy}, {cores} cores, pool {pool}, {together} on one, {shared} times: {tally}"
+        ));
         assert!(!log.contains("panicked"), "{log}");
+        assert_eq!(shared > 0, together > 1, "connections are shared");
         all.add(tally);
     }
     say(&format!("together: {all}"));
@@ -78,7 +89,8 @@ fn a_policy_that_shows_too_much_is_reported() {
     let world = World::make();
     world.sql("create policy hole on api.note for select using (id % 40 = 1)");
     let process = world.start("server-threads = 1\ndb-pool = 2\n", "1");
-    let tally = Storm { world: &world, process: &process, seed: seed() }.rage(Duration::from_secs(2));
+    let tally =
+        Storm { world: &world, process: &process, seed: seed(), mix: Mix::Everything }.rage(Duration::from_secs(2));
     assert!(tally.leaks.iter().any(|leak| leak.contains("foreign")), "{tally}");
 }
 

@@ -16,6 +16,8 @@ mod process;
 mod reliability;
 #[path = "operations/reloading.rs"]
 mod reloading;
+#[path = "operations/sharing.rs"]
+mod sharing;
 #[path = "operations/supervision.rs"]
 mod supervision;
 

@@ -22,7 +22,7 @@ use load::{Client, Load};
 use nix::sys::signal::Signal;
 use pgbouncer::PgBouncer;
 use process::{Process, get};
-use storm::{Storm, Tally};
+use storm::{Mix, Storm, Tally};
 use trunkline::server::cluster::Shutdown;
 use world::{DATABASE, World};
 
@@ -33,8 +33,8 @@ const STORM: Duration = Duration::from_secs(3);
 const POOLED: &str = "reached through a connection pooler";
 const VANISHING: &str = "Prepared statements keep vanishing";
 
-fn rage(world: &World, process: &Process) -> Tally {
-    let tally = Storm { world, process, seed: 7 }.rage(STORM);
+fn rage(world: &World, process: &Process, mix: Mix) -> Tally {
+    let tally = Storm { world, process, seed: 7, mix }.rage(STORM);
     let _ = writeln!(std::io::stdout(), "{tally}");
     assert!(tally.leaks.is_empty(), "{:#?}", tally.leaks);
     assert_eq!(world.foreign_rows(), "0", "rows written under another's name");
@@ -57,7 +57,7 @@ fn without_prepared_statements_and_channel_all_is_well() {
     for legacy in ["1", "0"] {
         let more = format!("server-threads = 2\ndb-pool = 8\n{PLAIN}");
         let mut process = world.start_at(&bouncer.uri(DATABASE), &more, legacy);
-        rage(&world, &process);
+        rage(&world, &process, Mix::Everything);
         let sessions = world.sql("select count(*) from pg_stat_activity where usename = 'authenticator'");
         assert!((1..=3).contains(&sessions.parse::<u32>().unwrap()), "{sessions} sessions: not pooled");
         assert_eq!(world.sql("select count(*) from pg_prepared_statements"), "0");
@@ -68,15 +68,27 @@ fn without_prepared_statements_and_channel_all_is_well() {
 }
 
 #[test]
+fn reads_that_share_a_connection_to_a_pooler_get_their_own_answers() {
+    let world = World::make();
+    let Some(bouncer) = PgBouncer::start(&world.cluster, TRANSACTION) else { return };
+    for more in [PLAIN, "db-channel-enabled = false\n"] {
+        let more = format!("server-threads = 1\ndb-pool = 2\nserver-db-pipeline = 4\nlog-level = \"debug\"\n{more}");
+        let process = world.start_at(&bouncer.uri(DATABASE), &more, "0");
+        rage(&world, &process, Mix::Sharing);
+        assert!(process.log().contains(" is shared by "), "nothing was shared");
+    }
+}
+
+#[test]
 fn prepared_statements_are_never_anothers() {
     let world = World::make();
     let Some(bouncer) = PgBouncer::start(&world.cluster, TRANSACTION) else { return };
     let more = "server-threads = 2\ndb-pool = 8\ndb-channel-enabled = false\n";
     let mut process = world.start_at(&bouncer.uri(DATABASE), more, "0");
     assert!(process.log().contains(POOLED), "{}", process.log());
-    rage(&world, &process);
+    rage(&world, &process, Mix::Everything);
     process.wait_until("without prepared statements", |process| process.log().contains(VANISHING));
-    rage(&world, &process);
+    rage(&world, &process, Mix::Everything);
     // A reload tries again.
     reloads(&world, &mut process, "seen", |process| process.signal(Signal::SIGUSR1));
 }

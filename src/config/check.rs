@@ -81,6 +81,7 @@ pub fn config(source: &Source, outside: &dyn Outside, db_uri: Option<&str>) -> R
         server_unix_socket_mode: option.socket_mode("server-unix-socket-mode")?,
         url_use_legacy_target_names: option.boolean("url-use-legacy-target-names")?.unwrap_or(true),
         server_threads: option.integer("server-threads", 1, 1024)?,
+        server_db_pipeline: option.integer("server-db-pipeline", 1, crate::limits::DB_PIPELINE_MAX)?,
         server_pin_threads: option.boolean("server-pin-threads")?,
         server_max_body: option.size("server-max-body")?,
         server_max_response: option.size("server-max-response")?,
@@ -525,6 +526,8 @@ mod tests {
         file("server-max-body = \"2 TB\"").check("Invalid server-max-body");
         file("server-max-body = 0").check("Invalid server-max-body");
         file("server-threads = 0").check("Invalid server-threads");
+        file("server-db-pipeline = 4").check("server-db-pipeline = 4");
+        file("server-db-pipeline = 0").check("Invalid server-db-pipeline");
         file("db-schemas = [\"a\"]").check("several separated by commas");
     }
 

@@ -67,7 +67,8 @@ fn numbers_and_booleans(config: &Config, lines: &mut Vec<String>) {
     push("server-reuseport", &config.server_reuseport);
     push("server-timing-enabled", &config.server_timing_enabled);
     push("url-use-legacy-target-names", &config.url_use_legacy_target_names);
-    let own: [(&str, Option<&dyn fmt::Display>); 4] = [
+    let own: [(&str, Option<&dyn fmt::Display>); 5] = [
+        ("server-db-pipeline", config.server_db_pipeline.as_ref().map(|value| value as &dyn fmt::Display)),
         ("server-max-body", config.server_max_body.as_ref().map(|value| value as &dyn fmt::Display)),
         ("server-max-response", config.server_max_response.as_ref().map(|value| value as &dyn fmt::Display)),
         ("server-pin-threads", config.server_pin_threads.as_ref().map(|value| value as &dyn fmt::Display)),

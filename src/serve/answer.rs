@@ -8,7 +8,7 @@ use super::cells::{Cells, Rest};
 use super::payload::BodyValue;
 use super::rows::{CompiledWriter, Framing, Rows, RowsJob, Streaming};
 use super::setup::{self, Setting, fill};
-use super::transaction::{self, End, FirstRow, FirstRows, Form, Preparation, Sink, Step, Want};
+use super::transaction::{self, End, FirstRow, FirstRows, Form, Manner, Preparation, Sink, Step, Want};
 use super::{Core, Scene, ServeError};
 use crate::catalog::Routine;
 use crate::config::TxEnd;
@@ -21,6 +21,7 @@ use crate::plan::field::Reading;
 use crate::plan::negotiate::AnswerForm;
 use crate::plan::read::{Total, Yields};
 use crate::plan::{PlanSettings, ReadPlan, user_code};
+use crate::pool::Sharing;
 use crate::request::prefer::TransactionEnd;
 use crate::request::query::canonical;
 use crate::request::{Action, BodyWanted};
@@ -153,7 +154,7 @@ impl Core {
         reply: &mut Reply,
     ) -> Result<(Counted, FirstRows, Vec<Option<Vec<u8>>>), ServeError> {
         let pool = &self.database.pool;
-        let preparation = preparation(scene);
+        let manner = Manner { form: job.form, preparation: preparation(scene), sharing: Sharing::Alone };
         let body_bytes_max = scene.config.max_response_bytes();
         let (leading, rest): (&[_], _) = match &job.statement.result {
             ResultShape::Rows(shape) => {
@@ -169,7 +170,7 @@ impl Core {
                     scene.extras.write(head);
                 };
                 let mut judged = Judged { sink: Rows::new(rows_job, stream_head), judge };
-                let first_rows = transaction::run(pool, steps, job.form, preparation, &mut judged, reply).await?;
+                let first_rows = transaction::run(pool, steps, manner, &mut judged, reply).await?;
                 judged.sink.finish(reply);
                 return Ok((judged.sink.counted(), first_rows, Vec::new()));
             }
@@ -180,7 +181,7 @@ impl Core {
             ResultShape::Discard => (&[], Rest::Nothing),
         };
         let mut judged = Judged { sink: Cells::new(leading, rest, body_bytes_max), judge };
-        let first_rows = transaction::run(pool, steps, job.form, preparation, &mut judged, reply).await?;
+        let first_rows = transaction::run(pool, steps, manner, &mut judged, reply).await?;
         Ok((judged.sink.counted(), first_rows, judged.sink.fields))
     }
 }

@@ -6,7 +6,7 @@ use super::payload::BodyValue;
 use super::rows::{Framing, Rows, RowsJob};
 use super::setup::{self, Setting};
 use super::shape_cache::{self, CachedPlan, Scratch};
-use super::transaction::{self, Preparation, Step, Want};
+use super::transaction::{self, Manner, Preparation, Step, Want};
 use super::{Core, Extras, ServeError};
 use crate::auth::Identity;
 use crate::catalog::Catalog;
@@ -92,7 +92,8 @@ impl Core {
         let mut rows = Rows::new(job, stream_head);
         let preparation = if config.db_prepared_statements { Preparation::Prepared } else { Preparation::Unnamed };
         hit.extras.observed.begin_transaction(steps);
-        let first_rows = transaction::run(&self.database.pool, steps, plan.form, preparation, &mut rows, reply).await?;
+        let manner = Manner { form: plan.form, preparation, sharing: plan.sharing() };
+        let first_rows = transaction::run(&self.database.pool, steps, manner, &mut rows, reply).await?;
         hit.extras.observed.clock.mark(Stage::Transaction);
         rows.finish(reply);
         let counted = plan.counted(rows.counted());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::payload::BodyValue;
 use super::setup::{Setting, fill};
-use super::transaction::{self, Form, Sink, Step, Want};
+use super::transaction::{self, Form, Manner, Sink, Step, Want};
 use super::{Core, Derived, Scene, ServeError, answer};
 use crate::catalog::{Catalog, Relation, Routine};
 use crate::config::{BindHost, Config, OpenApiMode};
@@ -20,6 +20,7 @@ use crate::media::MediaType;
 use crate::name::{QualifiedName, RoleName};
 use crate::observe::timing::Stage;
 use crate::plan::refusal::PlanError;
+use crate::pool::Sharing;
 use crate::request::BodyWanted;
 use crate::respond::failure::Failure;
 use crate::respond::head;
@@ -117,9 +118,10 @@ impl Core {
             }
         }
         let preparation = answer::preparation(scene);
+        let manner = Manner { form: Form::Implicit, preparation, sharing: Sharing::Alone };
         let mut granted = Granted::default();
         scene.extras.observed.begin_transaction(&steps);
-        transaction::run(&self.database.pool, &steps, Form::Implicit, preparation, &mut granted, reply).await?;
+        transaction::run(&self.database.pool, &steps, manner, &mut granted, reply).await?;
         scene.extras.observed.clock.mark(Stage::Transaction);
         Ok(granted)
     }

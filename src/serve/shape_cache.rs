@@ -23,6 +23,7 @@ use crate::http::{Method, Request};
 use crate::limits;
 use crate::media::Nulls;
 use crate::plan::read::{Total, Yields};
+use crate::pool::Sharing;
 use crate::request::payload::write_member_names;
 use crate::request::shape::{ShapeScan, ValueKind, ValueSpan, scan_shape};
 use crate::request::{Action, BodyWanted, Invocation};
@@ -222,6 +223,15 @@ impl CachedPlan {
             content_profile: scene.request.negotiated_by_profile.then(|| scene.request.schema.to_string()),
             preference_applied: answer::preference_applied(scene),
         })
+    }
+
+    /// What runs no code that users wrote and changes nothing may run twice.
+    pub fn sharing(&self) -> Sharing {
+        let repeatable = self.access == Access::ReadOnly
+            && self.response == ResponseSettings::Ignored
+            && self.relation.is_some()
+            && self.form == Form::Implicit;
+        if repeatable { Sharing::Together } else { Sharing::Alone }
     }
 
     /// Fills the statement's parameters; false where a value is no UTF-8.

@@ -12,7 +12,8 @@ use smallvec::SmallVec;
 use super::ServeError;
 use super::payload::BodyValue;
 use crate::http::Reply;
-use crate::pool::{Lease, Pool};
+use crate::pool::together::Passenger;
+use crate::pool::{Lease, Leased, Pool, Sharing};
 use crate::rt::{First, first};
 use crate::sql::setup::{Given, Values};
 use crate::wire::conn::{Answer, Busy, Idle};
@@ -86,22 +87,51 @@ pub trait Sink {
 pub type FirstRows = SmallVec<[FirstRow; 2]>;
 pub type FirstRow = SmallVec<[Option<Vec<u8>>; 2]>;
 
+/// How the steps are run.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    pub form: Form,
+    pub preparation: Preparation,
+    /// `Sharing::Together` only with `Form::Implicit`.
+    pub sharing: Sharing,
+}
+
 /// Runs the steps. A statement that went stale on this connection (DDL, DISCARD ALL) is parsed again and everything sent
-/// once more: the server said that nothing ran. Nothing else is ever sent twice.
+/// once more: the server said that nothing ran. Nothing else is ever sent twice, but what may share a connection.
 pub async fn run<S: Sink>(
     pool: &Rc<Pool>,
     steps: &[Step<'_>],
-    form: Form,
-    preparation: Preparation,
+    manner: Manner,
     sink: &mut S,
     reply: &mut Reply,
 ) -> Result<FirstRows, ServeError> {
-    let mut lease = pool.lease().await.map_err(ServeError::Pool)?;
-    let preparation = if pool.prepares() { preparation } else { Preparation::Unnamed };
+    let preparation = if pool.prepares() { manner.preparation } else { Preparation::Unnamed };
+    let mut manner = Manner { preparation, ..manner };
+    loop {
+        match pool.lease(manner.sharing).await.map_err(ServeError::Pool)? {
+            Leased::Alone(lease) => return run_alone(pool, lease, steps, manner, sink, reply).await,
+            Leased::Together(passenger) => {
+                if let Some(first_rows) = run_together(pool, passenger, steps, manner, sink, reply).await? {
+                    return Ok(first_rows);
+                }
+            }
+        }
+        manner.sharing = Sharing::Alone;
+    }
+}
+
+async fn run_alone<S: Sink>(
+    pool: &Pool,
+    mut lease: Lease,
+    steps: &[Step<'_>],
+    manner: Manner,
+    sink: &mut S,
+    reply: &mut Reply,
+) -> Result<FirstRows, ServeError> {
     let mut idle = lease.take();
     let mut renewed = false;
     loop {
-        let form = match checked(form, &idle, steps, sink) {
+        let form = match checked(manner.form, &idle, steps, sink) {
             Ok(form) => form,
             Err(error) => {
                 lease.put_back(idle);
@@ -109,11 +139,11 @@ pub async fn run<S: Sink>(
             }
         };
         let mut busy = idle.begin();
-        append(&mut busy, form, steps, preparation);
-        let before = usize::from(form != Form::Implicit);
-        let mut batch = Batch::new(steps, before);
+        append(&mut busy, form, steps, manner.preparation);
+        let mut batch = Batch::new(steps, form);
         // An unreadable connection is closed by dropping it, here and below.
-        batch.read(&lease, &mut busy, sink, reply).await.map_err(|error| batch.prior_failure(error))?;
+        busy.send().await.map_err(ServeError::Wire)?;
+        batch.receive(&lease, &mut busy, sink, reply).await.map_err(|error| batch.prior_failure(error))?;
         if form != Form::Implicit {
             let ended = batch.end(&mut busy, sink, reply).await;
             if ended.is_err() && batch.committed == Committed::Yes {
@@ -127,30 +157,47 @@ pub async fn run<S: Sink>(
             Cancelled::Yes => Box::pin(busy.settle()).await,
         }
         .map_err(|error| batch.prior_failure(error))?;
-        match batch.failure.take() {
-            None => {
-                lease.put_back(idle);
-                return Ok(batch.first_rows);
-            }
-            Some(Failure::Database { error, statement, bound: Bound::No })
-                if error.is_stale_statement() && !renewed =>
-            {
+        match batch.stale() {
+            Some((error, text)) if !renewed => {
                 renewed = true;
-                pool.note_stale(&error);
-                if let Some(step) = statement.checked_sub(before).and_then(|step| steps.get(step)) {
-                    idle.forget(step.text);
-                }
+                pool.note_stale(error);
+                idle.forget(text);
             }
-            Some(Failure::Database { error, .. }) => {
+            Some(_) | None => {
                 lease.put_back(idle);
-                return Err(ServeError::Database(error));
-            }
-            Some(Failure::Sink(error)) => {
-                lease.put_back(idle);
-                return Err(error);
+                return batch.outcome();
             }
         }
     }
+}
+
+/// Runs the steps on a connection that others share. `None`: they are to be run alone.
+async fn run_together<S: Sink>(
+    pool: &Pool,
+    passenger: Passenger,
+    steps: &[Step<'_>],
+    manner: Manner,
+    sink: &mut S,
+    reply: &mut Reply,
+) -> Result<Option<FirstRows>, ServeError> {
+    let turn = passenger.turn(|busy| append(busy, manner.form, steps, manner.preparation)).await;
+    let Some((lease, mut busy)) = turn else { return Ok(None) };
+    let mut batch = Batch::new(steps, manner.form);
+    batch.receive(&lease, &mut busy, sink, reply).await.map_err(|error| batch.prior_failure(error))?;
+    if let Some((error, text)) = batch.stale() {
+        pool.note_stale(error);
+        busy.forget(text);
+        lease.pass_on(busy).await;
+        return Ok(None);
+    }
+    match batch.cancelled {
+        Cancelled::No => lease.pass_on(busy).await,
+        Cancelled::Yes => {
+            let settled = Box::pin(busy.settle()).await;
+            lease.put_back(settled.map_err(|error| batch.prior_failure(error))?);
+        }
+    }
+    batch.outcome().map(Some)
 }
 
 impl<'s> Step<'s> {
@@ -222,6 +269,8 @@ enum Failure {
 
 struct Batch<'s> {
     steps: &'s [Step<'s>],
+    /// What stands in front of them.
+    begin: Option<&'static str>,
     /// Statements in front of the steps.
     before: usize,
     current: usize,
@@ -232,10 +281,15 @@ struct Batch<'s> {
 }
 
 impl<'s> Batch<'s> {
-    fn new(steps: &'s [Step<'s>], before: usize) -> Self {
+    fn new(steps: &'s [Step<'s>], form: Form) -> Self {
+        let begin = match form {
+            Form::Explicit { begin } => Some(begin),
+            Form::Implicit | Form::Checked { .. } => None,
+        };
         Self {
             steps,
-            before,
+            begin,
+            before: usize::from(begin.is_some()),
             current: 0,
             first_rows: FirstRows::new(),
             failure: None,
@@ -243,18 +297,33 @@ impl<'s> Batch<'s> {
             committed: Committed::No,
         }
     }
+
+    /// The statement that is to be parsed again, where one failed for that before it had begun.
+    fn stale(&self) -> Option<(&DbError, &'s str)> {
+        let Some(Failure::Database { error, statement, bound: Bound::No }) = &self.failure else { return None };
+        let texts = self.begin.into_iter().chain(self.steps.iter().map(|step| step.text));
+        let text = texts.into_iter().nth(*statement)?;
+        error.is_stale_statement().then_some((&**error, text))
+    }
+
+    fn outcome(self) -> Result<FirstRows, ServeError> {
+        match self.failure {
+            None => Ok(self.first_rows),
+            Some(Failure::Database { error, .. }) => Err(ServeError::Database(error)),
+            Some(Failure::Sink(error)) => Err(error),
+        }
+    }
 }
 
 impl Batch<'_> {
-    /// Sends and reads to the batch's `Ready`. An error means that the connection can't be read further.
-    async fn read<S: Sink>(
+    /// Reads to the `Ready` of a batch that was sent. An error means that the connection can't be read further.
+    async fn receive<S: Sink>(
         &mut self,
         lease: &Lease,
         busy: &mut Busy,
         sink: &mut S,
         reply: &mut Reply,
     ) -> Result<(), WireError> {
-        busy.send().await?;
         reply.watch_peer();
         loop {
             while let Some(answer) = busy.answer()? {
@@ -268,6 +337,10 @@ impl Batch<'_> {
                 && let Err(error) = sink.pause(reply).await
             {
                 self.give_up(error);
+            }
+            if reply.is_streaming() {
+                // From here on the client sets the pace.
+                lease.go_alone();
             }
             self.more(lease, busy, reply).await?;
         }
@@ -402,9 +475,7 @@ impl Batch<'_> {
             return read.await;
         }
         self.cancelled = Cancelled::Yes;
-        // A cancellation that can't be delivered leaves the query to its end; the read below waits for it.
-        let _ = lease.cancel(&key).await;
-        read.await
+        lease.cancel_until(&key, read).await
     }
 
     /// What went wrong first is what the client is told.

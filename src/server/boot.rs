@@ -411,6 +411,7 @@ fn pool_settings(config: &Config, size: usize) -> PoolSettings {
         acquisition_timeout: Duration::from_secs(config.db_pool_acquisition_timeout_s),
         max_idle: Duration::from_secs(config.db_pool_max_idletime_s),
         max_lifetime: Duration::from_secs(config.db_pool_max_lifetime_s),
+        together: config.server_db_pipeline.unwrap_or(1),
     }
 }
 

@@ -89,6 +89,7 @@ impl Idle {
             answers: Answers::new(leftover, parameters),
             executes: 0,
             batch: 1,
+            unsent: 0,
             refused: None,
             in_flight: false,
             opened: Instant::now(),
@@ -250,9 +251,10 @@ impl Busy {
         connection.answers.syncs_due += 1;
         connection.executes = 0;
         connection.batch += 1;
+        connection.unsent += 1;
     }
 
-    /// Sends what was appended, in one write. A batch that may not fit into the socket's buffer goes on being written
+    /// Sends what was appended, one batch or several, in one write. A batch that may not fit into the socket's buffer goes on being written
     /// by `more`. A server that takes nothing more is noticed by `more` too, after its last words.
     /// Cancel: the connection closes.
     pub async fn send(&mut self) -> Result<(), WireError> {
@@ -341,6 +343,8 @@ struct Connection {
     executes: usize,
     /// Number of the batch that grows.
     batch: u64,
+    /// Batches that are complete but not sent.
+    unsent: usize,
     refused: Option<Refusal>,
     /// A read or write was begun; if it still is when the next begins, it was abandoned and took bytes with it.
     in_flight: bool,
@@ -422,7 +426,8 @@ impl Connection {
         }
         self.begin_operation()?;
         // A server with earlier answers unread may be blocked on writing them.
-        let expected = if self.answers.syncs_due > 1 { Expected::Answers } else { Expected::Silence };
+        let earlier = self.answers.syncs_due > std::mem::take(&mut self.unsent);
+        let expected = if earlier { Expected::Answers } else { Expected::Silence };
         self.outgoing.send(expected).await;
         self.in_flight = false;
         Ok(())

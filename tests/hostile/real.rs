@@ -35,6 +35,8 @@ fn a_real_server() {
         pool::abandoned_queries_are_cancelled(&cluster, &text);
         pool::cores_even_out(&text);
         pool::failures_reach_those_who_wait(&text);
+        pool::waiters_share_a_connection(&text);
+        pool::who_shares_is_not_held_up(&text);
     }
 }
 

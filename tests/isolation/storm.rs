@@ -58,6 +58,15 @@ pub struct Storm<'w> {
     pub world: &'w World,
     pub process: &'w Process,
     pub seed: u64,
+    pub mix: Mix,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mix {
+    Everything,
+    /// Mostly reads that may share a connection, everything else in between.
+    Sharing,
 }
 
 impl Storm<'_> {
@@ -69,6 +78,7 @@ impl Storm<'_> {
                 .map(|number| {
                     let mut client = Client {
                         process: self.process,
+                        mix: self.mix,
                         identities: &identities,
                         random: Random(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(number) | 1),
                         stream: None,
@@ -108,6 +118,8 @@ impl Storm<'_> {
     }
 }
 
+const OBJECT: &str = "Accept: application/vnd.pgrst.object+json\r\n";
+
 /// Xorshift.
 struct Random(u64);
 
@@ -141,6 +153,7 @@ struct Ask {
 
 struct Client<'w> {
     process: &'w Process,
+    mix: Mix,
     identities: &'w [Identity],
     random: Random,
     stream: Option<BufReader<TcpStream>>,
@@ -151,7 +164,8 @@ impl Client<'_> {
     fn step(&mut self) {
         let identities = self.identities;
         let who = &identities[self.random.below(identities.len())];
-        let ask = self.choose(who);
+        let sharing = self.mix == Mix::Sharing && who.role == "reader" && self.random.below(8) > 0;
+        let ask = if sharing { self.choose_shared() } else { self.choose(who) };
         if self.stream.is_none() {
             let stream = TcpStream::connect(self.process.api).unwrap();
             stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -172,6 +186,18 @@ impl Client<'_> {
             // A streamed answer whose backend died ends early; nothing of it is an answer.
             Err(_) => self.stream = None,
         }
+    }
+
+    /// A read whose role has no settings and whose rows need no code of users.
+    fn choose_shared(&mut self) -> Ask {
+        let number = self.random.below(9);
+        let (path, headers, expect) = match self.random.below(10) {
+            0..3 => ("/here".to_owned(), OBJECT, Expect::State { zone: None }),
+            3 => ("/memo?id=eq.x".to_owned(), "", Expect::Anything),
+            4 => ("/memo?select=id,body::int&limit=1".to_owned(), "", Expect::Anything),
+            _ => (format!("/memo?select=body,owner&id=gte.{number}&limit={}", 1 + number), "", Expect::Rows),
+        };
+        Ask { method: "GET", path, headers, body: None, expect }
     }
 
     fn choose(&mut self, who: &Identity) -> Ask {

@@ -63,6 +63,21 @@ const FIXTURE: &str = r#"
     alter table api.note enable row level security;
     create policy mine on api.note using (owner = (select api.me())) with check (owner = (select api.me()));
     create index on api.note (owner);
+    create table api.memo (id int primary key, owner text not null, body text);
+    insert into api.memo select n, '<' || n % 40 || '>', '<' || n % 40 || '> ' || n from generate_series(0, 399) n;
+    alter table api.memo enable row level security;
+    -- Built-in functions alone: reads of these two may share a connection.
+    create policy mine on api.memo using (owner = current_setting('request.jwt.claims', true)::json->>'sub');
+    create view api.here as select current_user::text as role, current_setting('request.jwt.claims', true)::json->>'sub' as sub,
+      current_setting('request.method', true) as method, current_setting('request.path', true) as path,
+      current_setting('request.headers', true)::json->>'x-who' as header,
+      current_setting('request.cookies', true)::json->>'who' as cookie,
+      current_setting('search_path') as search_path, current_setting('timezone') as timezone,
+      current_setting('lock_timeout') as lock_timeout, coalesce(current_setting('app.fast', true), '') as fast,
+      current_setting('statement_timeout') as timeout, current_setting('transaction_isolation') as isolation,
+      current_setting('transaction_read_only') as read_only,
+      -- `response.*` are cleared for code that users wrote alone.
+      '' as response;
     create function api.my_notes() returns setof api.note language sql stable as $$ select * from api.note $$;
     create function api.state() returns json language sql volatile as $$ select json_build_object(
       'role', current_user, 'sub', api.me(), 'method', current_setting('request.method', true),
@@ -109,6 +124,7 @@ const FIXTURE: &str = r#"
       execute 'deallocate all'; return api.me(); end $$;
     grant usage on schema api to anon, reader, writer, slowpoke;
     grant select, insert, update, delete on api.note to reader, writer, slowpoke;
+    grant select on api.memo, api.here to reader, writer, slowpoke;
 "#;
 
 pub struct World {
@@ -149,7 +165,9 @@ impl World {
     /// Changes a column's type, so that prepared statements go stale.
     pub fn make_stale(&self, round: usize) {
         let kind = if round.is_multiple_of(2) { "varchar(40)" } else { "text" };
-        self.sql(&format!("set lock_timeout = '2s'; alter table api.note alter kind type {kind}"));
+        self.sql(&format!(
+            "set lock_timeout = '2s'; alter table api.note alter kind type {kind}; alter table api.memo alter body type {kind}"
+        ));
     }
 
     /// How many rows name somebody else than their owner.
