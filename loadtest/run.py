@@ -31,6 +31,12 @@ ROOT = os.path.dirname(HERE)
 TWINS = {"one_row": ["one_row"], "rows_100": ["rows_100", "rows_100_json_agg"]}
 # The one scenario that the ceiling was written for.
 CEILING_SCENARIOS = {"one_row"}
+# Trunkline once more, for throughput: reads that wait share a few connections.
+PIPELINED = {"db-pool": 4, "server-threads": 2, "server-db-pipeline": 4}
+PIPELINED_SCENARIOS = {"one_row", "one_row_wide", "rows_100", "embed_one"}
+PROGRAM = {"pipelined": "trunkline"}
+# Servers that take part in some scenarios alone.
+ONLY_IN = {"ceiling": CEILING_SCENARIOS, "pipelined": PIPELINED_SCENARIOS}
 SOAK_GROWTH_MB_MAX = 16
 
 
@@ -56,7 +62,8 @@ def main():
         servers, rounds = [], None
         try:
             for name, program in wanted.items():
-                servers.append(Server(name, program, shop, options.pool))
+                more = PIPELINED if name == "pipelined" else {}
+                servers.append(Server(name, program, shop, options.pool, more=more))
             rounds = Rounds(options, shop, servers)
             results = rounds.run(scenarios)
         finally:
@@ -102,7 +109,7 @@ def parse_options():
     parser.add_argument("--ceiling", metavar="PATH", help="the ceiling's program (target/release/ceiling)")
     parser.add_argument("--postgrest", "--against", metavar="COMMAND", help="PostgREST, to compare with (none)")
     parser.add_argument("--soak", type=int, metavar="SECONDS", help="rounds for so long; fails on errors or growth")
-    parser.add_argument("--without", metavar="NAMES", default="", help="leave out: trunkline, ceiling, pgbench")
+    parser.add_argument("--without", metavar="NAMES", default="", help="leave out: trunkline, pipelined, ceiling, pgbench")
     parser.add_argument("--open-loop", action="store_true", help="also measure latency at half of the reached rate")
     parser.add_argument("--json", metavar="FILE", help="also write every measurement there")
     parser.add_argument("--list", action="store_true", help="print the scenarios and end")
@@ -125,11 +132,11 @@ def built(name, given=None):
 
 def programs(options):
     """Name to path of the servers that take part."""
-    given = {"trunkline": options.trunkline, "ceiling": options.ceiling, "postgrest": options.postgrest}
+    given = {"trunkline": options.trunkline, "pipelined": options.trunkline, "ceiling": options.ceiling, "postgrest": options.postgrest}
     wanted = given.keys() - set(options.without.split(","))
     if not options.postgrest:
         wanted -= {"postgrest"}
-    return {name: built(name, path) for name, path in given.items() if name in wanted}
+    return {name: built(PROGRAM.get(name, name), path) for name, path in given.items() if name in wanted}
 
 
 def message(scenario, port, headers, body):
@@ -185,7 +192,7 @@ class Rounds:
             for scenario in scenarios:
                 say(f"round {round_number + 1}: {scenario['name']}")
                 for server in self.servers:
-                    if server.name == "ceiling" and scenario["name"] not in CEILING_SCENARIOS:
+                    if scenario["name"] not in ONLY_IN.get(server.name, {scenario["name"]}):
                         continue
                     by_server = self.results["scenarios"].setdefault(scenario["name"], {})
                     by_server.setdefault(server.name, []).append(self.one(server, scenario, round_number))
@@ -429,8 +436,7 @@ def report(results, scenarios):
                 rates["pgbench" if twin == scenario["name"] else twin] = typical.get("requests_per_second")
         for other in ("pgbench", "ceiling", "postgrest"):
             if rates.get("trunkline") and rates.get(other):
-                print(f"{'':14} Trunkline reaches {rates['trunkline'] / rates[other]:.2f} of {other}")
-
+                print(f"{'':14} Trunkline reaches {rates['trunkline'] / rates[other]:.2f} of {other}" + pipelined(rates, other))
 
     for scenario in scenarios:
         if scenario.get("kind") == "reload":
@@ -442,6 +448,12 @@ def report(results, scenarios):
             shares = f"p99 is {seen['p99_ms'] / max(seen['p50_ms'], 0.001):.1f} × p50 (goal ≤ 3)"
             rate = f"{seen['requests_per_second']:.0f} of {seen['asked_per_second']:.0f} req/s"
             print(f"open loop: {name} on {server}, {rate}: p50 {seen['p50_ms']:.2f} ms, {shares}, {seen['errors']} errors")
+
+
+def pipelined(rates, other):
+    if not rates.get("pipelined"):
+        return ""
+    return f", pipelined ({', '.join(f'{key} {value}' for key, value in PIPELINED.items())}) {rates['pipelined'] / rates[other]:.2f}"
 
 
 def line(scenario, name, typical, note):

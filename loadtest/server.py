@@ -26,8 +26,9 @@ def token(number):
 class Server:
     """One running server; `start_ms` is the time to the first answer that says ready."""
 
-    def __init__(self, name, program, shop, pool, database="shop", schemas="shop, bulk"):
+    def __init__(self, name, program, shop, pool, database="shop", schemas="shop, bulk", more=None):
         self.name = name
+        self.more = more or {}
         self.program, self.pool = program, pool
         self.port = free_port()
         self.admin_port = None
@@ -72,6 +73,7 @@ class Server:
             "server-host": "127.0.0.1",
             "server-port": self.port,
             "admin-server-port": self.admin_port,
+            **self.more,
         }
 
     def _wait_until_ready(self, started):
