@@ -211,6 +211,76 @@ fn nobody_stands_in_for_what_sets_a_request_up_and_all_settings_arrive() {
     }
 }
 
+const STAND_INS: [&str; 14] = [
+    "to_json(text[])",
+    "to_json(api.parcel)",
+    "to_json(int)",
+    "row_to_json(api.parcel)",
+    "json_agg(json)",
+    "json_agg(api.parcel)",
+    "json_agg(int)",
+    "json_to_record(text)",
+    "json_to_recordset(text)",
+    "json_typeof(text)",
+    "json_array_elements(text)",
+    "jsonb_array_elements(text)",
+    "jsonb_build_object(text, text)",
+    "unnest(text)",
+];
+
+/// Nor in what the API's own statements call: a function that fits its argument better than PostgreSQL's would be run by
+/// everybody who reads the table.
+#[test]
+fn nobody_stands_in_for_what_statements_call() {
+    let cluster = cluster();
+    let table =
+        "create table api.parcel (id int primary key, item_id int references api.item, name text default 'none',
+                   tags text[], note jsonb);
+                 insert into api.parcel values (1, 1, 'one', '{a,b}', '{\"x\": 1}'), (2, 1, 'two', null, null);
+                 create function api.tags(id int) returns text[] language sql stable as
+                   $$ select tags from api.parcel where parcel.id = tags.id $$;
+                 create function api.doubled(n int) returns int language sql stable as $$ select 2 * n $$;
+                 grant all on api.parcel to anon";
+    cluster.psql_in(DATABASE, table).unwrap();
+    let representation = "Prefer: return=representation\r\n";
+    let missing = "Prefer: return=representation, missing=default\r\n";
+    let questions = [
+        ("GET", "/parcel?order=id", "", None),
+        ("GET", "/parcel?order=id&select=id,tags,item(*)", "", None),
+        ("GET", "/item?id=lt.3&order=id&select=id,parcel(id,tags)&parcel.order=id.desc&parcel.limit=1", "", None),
+        ("GET", "/parcel?order=id&limit=1", "Prefer: count=exact\r\n", None),
+        ("GET", "/parcel?select=id,tags&order=id", "Accept: text/csv\r\n", None),
+        ("GET", "/parcel?order=id", "Accept: application/vnd.pgrst.array+json;nulls=stripped\r\n", None),
+        ("GET", "/parcel?id=in.(1,2)&order=id", "", None),
+        ("POST", "/parcel", representation, Some("{\"id\": 3, \"tags\": [\"x\"]}")),
+        ("POST", "/parcel", representation, Some("[{\"id\": 4}, {\"id\": 5}]")),
+        ("POST", "/parcel?columns=id,name", missing, Some("[{\"id\": 6}, {\"id\": 7, \"name\": \"n\"}]")),
+        ("POST", "/parcel?columns=id,name", missing, Some("{\"id\": 8}")),
+        ("PATCH", "/parcel?id=eq.3", representation, Some("{\"name\": \"x\"}")),
+        ("PUT", "/parcel?id=eq.3", representation, Some("{\"id\": 3, \"name\": \"y\"}")),
+        ("DELETE", "/parcel?id=gt.2&order=id", representation, None),
+        ("GET", "/rpc/tags?id=1", "", None),
+        ("POST", "/rpc/doubled", "", Some("{\"n\": 4}")),
+    ];
+    let answers = |process: &Process| {
+        questions.map(|(method, path, headers, body)| {
+            let reply = ask(process, method, path, headers, body);
+            (method, path, reply.status, reply.text())
+        })
+    };
+    let expected = answers(&start(&cluster));
+    for (method, path, status, text) in &expected {
+        assert!((200..300).contains(status), "{method} {path}: {status} {text}");
+    }
+    for signature in STAND_INS {
+        let stand_in = "returns json language plpgsql as $$ begin raise exception 'a stand-in was called'; end $$";
+        cluster.psql_in(DATABASE, &format!("create function public.{signature} {stand_in}")).unwrap();
+    }
+    for (answer, expected) in answers(&start(&cluster)).iter().zip(&expected) {
+        assert_eq!(answer, expected);
+    }
+}
+
 /// Asks PostgreSQL until it has an answer.
 fn told_by(cluster: &Cluster, what: &str, question: &str) -> String {
     let deadline = Instant::now() + PATIENCE;

@@ -5,7 +5,8 @@ use crate::http::ResponseHead;
 use crate::json::value::{self, Value};
 
 /// The statement that reads both at the end of a transaction. An unset or reset setting is NULL or empty.
-pub const READ: &str = "select current_setting('response.headers', true), current_setting('response.status', true)";
+pub const READ: &str =
+    "select pg_catalog.current_setting('response.headers', true), pg_catalog.current_setting('response.status', true)";
 
 /// What is wrong with a response setting.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

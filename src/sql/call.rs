@@ -154,7 +154,7 @@ fn body_argument(parameter: &Parameter, raw: &[u8]) -> Param {
 fn body(out: &mut SqlWriter, plan: &CallPlan<'_>) {
     let Arguments::Members { parameters, document } = &plan.arguments else { return };
     let raw = || Param { slot: None, transform: Transform::Payload, value: None };
-    out.sql("json_to_record(");
+    out.sql("pg_catalog.json_to_record(");
     match document {
         Document::Object => {
             out.bind(raw());
@@ -165,7 +165,9 @@ fn body(out: &mut SqlWriter, plan: &CallPlan<'_>) {
             out.sql("::json->0");
         }
         Document::Either => {
-            out.sql("(SELECT CASE json_typeof(given) WHEN 'array' THEN given->0 ELSE given END FROM (SELECT ");
+            out.sql(
+                "(SELECT CASE pg_catalog.json_typeof(given) WHEN 'array' THEN given->0 ELSE given END FROM (SELECT ",
+            );
             out.bind(raw());
             out.sql("::json AS given) AS body)");
         }
@@ -225,7 +227,7 @@ mod tests {
         );
         check(
             &call_by_post("twice", &["a"], "{}"),
-            r#"WITH "trunkline_source" AS (SELECT "pgrst_call".* FROM json_to_record($1::json) AS "pgrst_body"("a" integer), LATERAL "api"."twice"("a" := "pgrst_body"."a") AS "pgrst_call"("pgrst_scalar")) SELECT "twice"."pgrst_scalar" FROM "trunkline_source" AS "twice""#,
+            r#"WITH "trunkline_source" AS (SELECT "pgrst_call".* FROM pg_catalog.json_to_record($1::json) AS "pgrst_body"("a" integer), LATERAL "api"."twice"("a" := "pgrst_body"."a") AS "pgrst_call"("pgrst_scalar")) SELECT "twice"."pgrst_scalar" FROM "trunkline_source" AS "twice""#,
         );
         let some = statement(&call_by_get("some", &[("items", "1"), ("items", "{\"}")]));
         assert!(some.text.contains(r#""api"."some"(VARIADIC "items" := $1::text[])"#), "{}", some.text);
@@ -236,7 +238,7 @@ mod tests {
     fn records_are_called_where_no_columns_are_named() {
         check(
             &call_by_get("loose", &[("a", "1")]),
-            r#"WITH "trunkline_source" AS (SELECT "api"."loose"("a" := $1::integer) AS "pgrst_scalar") SELECT to_json("loose"."pgrst_scalar") FROM "trunkline_source" AS "loose""#,
+            r#"WITH "trunkline_source" AS (SELECT "api"."loose"("a" := $1::integer) AS "pgrst_scalar") SELECT pg_catalog.to_json("loose"."pgrst_scalar") FROM "trunkline_source" AS "loose""#,
         );
     }
 
@@ -257,7 +259,7 @@ mod tests {
         request.query.conditions.push(fixture::equals(&[], "id", "7"));
         check(
             &request,
-            r#"WITH "trunkline_source" AS (SELECT "pgrst_call".*, "pgrst_call"."rank" FROM "api"."crew_of"("a" := $1::integer) AS "pgrst_call") SELECT "crew"."name", to_json("crew"."rank") FROM "trunkline_source" AS "crew" WHERE "crew"."id" = $2"#,
+            r#"WITH "trunkline_source" AS (SELECT "pgrst_call".*, "pgrst_call"."rank" FROM "api"."crew_of"("a" := $1::integer) AS "pgrst_call") SELECT "crew"."name", pg_catalog.to_json("crew"."rank") FROM "trunkline_source" AS "crew" WHERE "crew"."id" = $2"#,
         );
         // A scalar that a filter names too would be computed twice.
         let mut request = call_by_get("twice", &[("a", "1")]);

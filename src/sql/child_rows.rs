@@ -87,7 +87,7 @@ fn parent(out: &mut SqlWriter, root: &Node<'_>, embed: &Embed<'_>, mode: Mode) {
     for (index, leaf) in leaves(root, mode).iter().enumerate() {
         let (before, after) = match leaf.reading {
             Reading::ByType | Reading::Text | Reading::Json => (", ", ""),
-            Reading::ToJson => (", to_json(", ")"),
+            Reading::ToJson => (", pg_catalog.to_json(", ")"),
         };
         out.sql(before);
         out.ident(&root.alias);

@@ -107,7 +107,7 @@ pub fn filter(out: &mut SqlWriter, qualifier: &str, filter: &Filter<'_>) {
                 Some(parse) => {
                     out.sql("SELECT ");
                     out.qualified(parse.schema.as_str(), parse.name.as_str());
-                    out.sql("(unnest(");
+                    out.sql("(pg_catalog.unnest(");
                     out.bind(param);
                     out.sql("::text[]))");
                 }

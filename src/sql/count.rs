@@ -9,7 +9,7 @@ use crate::plan::read::{Node, ReadPlan, Total};
 
 /// Writes `SELECT count(*) AS total …`; `rows_max` stops it one past that many rows.
 pub fn total(out: &mut SqlWriter, root: &Node<'_>, rows_max: Option<u64>) {
-    out.sql("SELECT count(*) AS total");
+    out.sql("SELECT pg_catalog.count(*) AS total");
     let Some(rows_max) = rows_max else { return matching(out, root) };
     out.sql(" FROM (SELECT");
     matching(out, root);

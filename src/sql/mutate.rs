@@ -13,11 +13,11 @@ use crate::request::prefer::{Missing, Resolution};
 
 /// Rows that came to an INSERT … ON CONFLICT DO UPDATE less those that were updated: rows inserted. Tables could tell by
 /// `xmax`; views and partitioned tables can't. NULL where no row came.
-const INSERTED: &str = "select nullif(current_setting('trunkline.inserted', true), '')";
-const ROW_CAME: &str = "set_config('trunkline.inserted', \
-    (coalesce(nullif(current_setting('trunkline.inserted', true), '')::int, 0) + 1)::text, true) <> '0'";
-const ROW_UPDATED: &str = "set_config('trunkline.inserted', \
-    (coalesce(nullif(current_setting('trunkline.inserted', true), '')::int, 0) - 1)::text, true) <> '-1'";
+const INSERTED: &str = "select nullif(pg_catalog.current_setting('trunkline.inserted', true), '')";
+const ROW_CAME: &str = "pg_catalog.set_config('trunkline.inserted', \
+    (coalesce(nullif(pg_catalog.current_setting('trunkline.inserted', true), '')::int, 0) + 1)::text, true) <> '0'";
+const ROW_UPDATED: &str = "pg_catalog.set_config('trunkline.inserted', \
+    (coalesce(nullif(pg_catalog.current_setting('trunkline.inserted', true), '')::int, 0) - 1)::text, true) <> '-1'";
 
 /// Writes the statement.
 pub fn mutate_statement(plan: &MutatePlan<'_>) -> Statement {
@@ -48,9 +48,9 @@ pub fn inserted_statement() -> Statement {
 /// The number of rows; then the columns' values as JSON writes them, of the one row if there is one.
 fn counted(out: &mut SqlWriter, columns: &[&str]) -> ResultShape {
     let leading = vec![Leading::PageTotal];
-    out.sql("SELECT count(*)");
+    out.sql("SELECT pg_catalog.count(*)");
     for column in columns {
-        out.sql(", CASE count(*) WHEN 1 THEN min(to_json(");
+        out.sql(", CASE pg_catalog.count(*) WHEN 1 THEN pg_catalog.min(pg_catalog.to_json(");
         out.ident(column);
         out.sql(") #>> '{}') END");
     }
@@ -212,25 +212,25 @@ fn body(out: &mut SqlWriter, rows: &PayloadRows<'_>) {
 fn records(out: &mut SqlWriter, rows: &PayloadRows<'_>, alias: &str) {
     match (rows.missing, rows.shape) {
         (Missing::Null, RowsShape::Object) => {
-            out.sql("json_to_record(");
+            out.sql("pg_catalog.json_to_record(");
             payload(out);
             out.sql(")");
         }
         (Missing::Null, RowsShape::Array) => {
-            out.sql("json_to_recordset(");
+            out.sql("pg_catalog.json_to_recordset(");
             payload(out);
             out.sql(")");
         }
         (Missing::Default, RowsShape::Object) => {
-            out.sql("jsonb_to_record(");
+            out.sql("pg_catalog.jsonb_to_record(");
             defaults(out, rows);
             payload(out);
             out.sql("::jsonb)");
         }
         (Missing::Default, RowsShape::Array) => {
-            out.sql("jsonb_array_elements(");
+            out.sql("pg_catalog.jsonb_array_elements(");
             payload(out);
-            out.sql(") AS trunkline_element, LATERAL jsonb_to_record(");
+            out.sql(") AS trunkline_element, LATERAL pg_catalog.jsonb_to_record(");
             defaults(out, rows);
             out.sql("trunkline_element)");
         }
@@ -254,7 +254,7 @@ fn rows_of_defaults(out: &mut SqlWriter, shape: RowsShape) {
     match shape {
         RowsShape::Object => out.sql("(VALUES (1))"),
         RowsShape::Array => {
-            out.sql("json_array_elements(");
+            out.sql("pg_catalog.json_array_elements(");
             payload(out);
             out.sql(")");
         }
@@ -265,7 +265,7 @@ fn rows_of_defaults(out: &mut SqlWriter, shape: RowsShape) {
 
 /// An object of the columns' defaults, to be overlaid by what the body says.
 fn defaults(out: &mut SqlWriter, rows: &PayloadRows<'_>) {
-    out.sql("jsonb_build_object(");
+    out.sql("pg_catalog.jsonb_build_object(");
     let mut next = "";
     for PayloadColumn { column, .. } in &rows.columns {
         if column.default.is_none() {
@@ -311,18 +311,18 @@ mod tests {
     fn inserts() {
         check(
             &request(Mutation::Insert, &["id", "name"], JsonShape::Array),
-            r#"WITH "trunkline_source" AS (INSERT INTO "api"."crew"("id", "name") SELECT "pgrst_body"."id", "pgrst_body"."name" FROM json_to_recordset($1) AS "pgrst_body"("id" integer, "name" text) RETURNING 1) SELECT count(*) FROM "trunkline_source""#,
+            r#"WITH "trunkline_source" AS (INSERT INTO "api"."crew"("id", "name") SELECT "pgrst_body"."id", "pgrst_body"."name" FROM pg_catalog.json_to_recordset($1) AS "pgrst_body"("id" integer, "name" text) RETURNING 1) SELECT pg_catalog.count(*) FROM "trunkline_source""#,
         );
         check(
             &request(Mutation::Insert, &[], JsonShape::Object),
-            r#"WITH "trunkline_source" AS (INSERT INTO "api"."crew" SELECT FROM (VALUES (1)) AS "pgrst_body" RETURNING 1) SELECT count(*) FROM "trunkline_source""#,
+            r#"WITH "trunkline_source" AS (INSERT INTO "api"."crew" SELECT FROM (VALUES (1)) AS "pgrst_body" RETURNING 1) SELECT pg_catalog.count(*) FROM "trunkline_source""#,
         );
         let mut one = request(Mutation::Insert, &["name"], JsonShape::Object);
         one.preferences.representation = Some(Return::Representation);
         one.query = select([column("name")]);
         check(
             &one,
-            r#"WITH "trunkline_source" AS (INSERT INTO "api"."crew"("name") SELECT "pgrst_body"."name" FROM json_to_record($1) AS "pgrst_body"("name" text) RETURNING "crew"."id", "crew"."name") SELECT "crew"."name" FROM "trunkline_source" AS "crew""#,
+            r#"WITH "trunkline_source" AS (INSERT INTO "api"."crew"("name") SELECT "pgrst_body"."name" FROM pg_catalog.json_to_record($1) AS "pgrst_body"("name" text) RETURNING "crew"."id", "crew"."name") SELECT "crew"."name" FROM "trunkline_source" AS "crew""#,
         );
     }
 
@@ -331,8 +331,8 @@ mod tests {
         let mut one = request(Mutation::Insert, &["id", "name"], JsonShape::Object);
         one.preferences.resolution = Some(Resolution::IgnoreDuplicates);
         one.query.on_conflict = Some(vec!["id".into()]);
-        let begin = r#"WITH "trunkline_source" AS (INSERT INTO "api"."crew"("id", "name") SELECT "pgrst_body"."id", "pgrst_body"."name" FROM json_to_record($1) AS "pgrst_body"("id" integer, "name" text)"#;
-        let end = r#" RETURNING 1) SELECT count(*) FROM "trunkline_source""#;
+        let begin = r#"WITH "trunkline_source" AS (INSERT INTO "api"."crew"("id", "name") SELECT "pgrst_body"."id", "pgrst_body"."name" FROM pg_catalog.json_to_record($1) AS "pgrst_body"("id" integer, "name" text)"#;
+        let end = r#" RETURNING 1) SELECT pg_catalog.count(*) FROM "trunkline_source""#;
         check(&one, &format!(r#"{begin} ON CONFLICT ("id") DO NOTHING{end}"#));
         one.preferences.resolution = Some(Resolution::MergeDuplicates);
         check(
@@ -351,16 +351,16 @@ mod tests {
         one.query.conditions.push(equals(&[], "id", "3"));
         check(
             &one,
-            r#"WITH "trunkline_source" AS (UPDATE "api"."crew" SET "name" = "pgrst_body"."name" FROM json_to_record($1) AS "pgrst_body"("name" text) WHERE "crew"."id" = $2 RETURNING 1) SELECT count(*) FROM "trunkline_source""#,
+            r#"WITH "trunkline_source" AS (UPDATE "api"."crew" SET "name" = "pgrst_body"."name" FROM pg_catalog.json_to_record($1) AS "pgrst_body"("name" text) WHERE "crew"."id" = $2 RETURNING 1) SELECT pg_catalog.count(*) FROM "trunkline_source""#,
         );
         one.action = Action::Mutate { relation: "crew".into(), mutation: Mutation::Delete };
         check(
             &one,
-            r#"WITH "trunkline_source" AS (DELETE FROM "api"."crew" WHERE "crew"."id" = $1 RETURNING 1) SELECT count(*) FROM "trunkline_source""#,
+            r#"WITH "trunkline_source" AS (DELETE FROM "api"."crew" WHERE "crew"."id" = $1 RETURNING 1) SELECT pg_catalog.count(*) FROM "trunkline_source""#,
         );
         check(
             &request(Mutation::Update, &[], JsonShape::Object),
-            r#"WITH "trunkline_source" AS (SELECT NULL FROM "api"."crew" WHERE FALSE) SELECT count(*) FROM "trunkline_source""#,
+            r#"WITH "trunkline_source" AS (SELECT NULL FROM "api"."crew" WHERE FALSE) SELECT pg_catalog.count(*) FROM "trunkline_source""#,
         );
     }
 
@@ -393,19 +393,19 @@ mod tests {
             let plan = plan_mutate(&one, &catalog, PlanSettings::default()).expect("a plan");
             let text = mutate_statement(&plan).text;
             let begin = r#"WITH "trunkline_source" AS (INSERT INTO "api"."crew"("id", "name") SELECT "pgrst_body"."id", "pgrst_body"."name" FROM (SELECT "public"."read"("id") AS "id", "name" FROM "#;
-            let end = r#" AS "trunkline_json"("id" json, "name" text)) AS "pgrst_body" RETURNING 1) SELECT count(*) FROM "trunkline_source""#;
+            let end = r#" AS "trunkline_json"("id" json, "name" text)) AS "pgrst_body" RETURNING 1) SELECT pg_catalog.count(*) FROM "trunkline_source""#;
             assert_eq!(text, format!("{begin}{body}{end}"));
         };
-        check(JsonShape::Array, Missing::Null, "json_to_recordset($1)");
+        check(JsonShape::Array, Missing::Null, "pg_catalog.json_to_recordset($1)");
         check(
             JsonShape::Object,
             Missing::Default,
-            "jsonb_to_record(jsonb_build_object($1::text, 'Otto'::text) || $2::jsonb)",
+            "pg_catalog.jsonb_to_record(pg_catalog.jsonb_build_object($1::text, 'Otto'::text) || $2::jsonb)",
         );
         check(
             JsonShape::Array,
             Missing::Default,
-            "jsonb_array_elements($1) AS trunkline_element, LATERAL jsonb_to_record(jsonb_build_object($2::text, 'Otto'::text) || trunkline_element)",
+            "pg_catalog.jsonb_array_elements($1) AS trunkline_element, LATERAL pg_catalog.jsonb_to_record(pg_catalog.jsonb_build_object($2::text, 'Otto'::text) || trunkline_element)",
         );
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn root_list(out: &mut SqlWriter, root: &Node<'_>, mode: Mode) {
         }
         let (before, after) = match leaf.reading {
             Reading::ByType | Reading::Text | Reading::Json => ("", ""),
-            Reading::ToJson => ("to_json(", ")"),
+            Reading::ToJson => ("pg_catalog.to_json(", ")"),
         };
         out.sql(before);
         expression(out, root, leaf, mode, Aggregates::Own);
@@ -107,7 +107,7 @@ fn argument(out: &mut SqlWriter, node: &Node<'_>, leaf: &Leaf<'_, '_>, mode: Mod
             out.sql(mode.end_of_cast());
         }
         What::Row(embed) => {
-            out.sql("row_to_json(");
+            out.sql("pg_catalog.row_to_json(");
             out.ident(&embed.joined_as);
             out.sql(".*)");
             out.sql(mode.end_of_cast());
@@ -141,7 +141,7 @@ fn column(out: &mut SqlWriter, node: &Node<'_>, column: &SelectColumn<'_>) {
 
 /// `SELECT coalesce(json_agg(…), '[]') AS … FROM (…)`: a to-many embed's rows as one value.
 fn aggregated_rows(out: &mut SqlWriter, parent: &Node<'_>, embed: &Embed<'_>) {
-    out.sql("SELECT coalesce(json_agg(");
+    out.sql("SELECT coalesce(pg_catalog.json_agg(");
     out.ident(&embed.joined_as);
     out.sql(if parent.is_grouped() { "), '[]')::jsonb AS " } else { "), '[]') AS " });
     out.ident(&embed.joined_as);
@@ -212,7 +212,7 @@ fn joined_rows(out: &mut SqlWriter, node: &Node<'_>, embed: &Embed<'_>, mode: Mo
         (EmbedShape::SpreadArrays, _) => {
             out.sql("SELECT ");
             for (index, leaf) in leaves(&embed.node, below).iter().enumerate() {
-                out.sql(if index > 0 { ", coalesce(json_agg(" } else { "coalesce(json_agg(" });
+                out.sql(if index > 0 { ", coalesce(pg_catalog.json_agg(" } else { "coalesce(pg_catalog.json_agg(" });
                 out.ident(&embed.joined_as);
                 out.sql(".");
                 out.ident(&leaf.name);

@@ -98,8 +98,8 @@ fn body(out: &mut SqlWriter, plan: &ReadPlan<'_>) -> ResultShape {
         }
         AnswerForm::Csv => csv(out, &plan.root),
         AnswerForm::GeoJson => out.sql(
-            "json_build_object('type', 'FeatureCollection', 'features', \
-             coalesce(json_agg(ST_AsGeoJSON(page)::json), '[]'))",
+            "pg_catalog.json_build_object('type', 'FeatureCollection', 'features', \
+             coalesce(pg_catalog.json_agg(ST_AsGeoJSON(page)::json), '[]'))",
         ),
         AnswerForm::Handler { routine, row } => {
             out.qualified(routine.schema.as_str(), routine.name.as_str());
@@ -114,7 +114,7 @@ fn body(out: &mut SqlWriter, plan: &ReadPlan<'_>) -> ResultShape {
             }
             out.sql(")");
         }
-        AnswerForm::Raw => out.sql("(array_agg(page.pgrst_scalar))[1]"),
+        AnswerForm::Raw => out.sql("(pg_catalog.array_agg(page.pgrst_scalar))[1]"),
     }
     from_page(out, plan);
     ResultShape::Body { leading }
@@ -124,14 +124,14 @@ fn body(out: &mut SqlWriter, plan: &ReadPlan<'_>) -> ResultShape {
 fn json(out: &mut SqlWriter, yields: Yields, nulls: Nulls) {
     let (before, after) = match nulls {
         Nulls::Kept => ("coalesce(", ""),
-        Nulls::Stripped => ("coalesce(json_strip_nulls(", ")"),
+        Nulls::Stripped => ("coalesce(pg_catalog.json_strip_nulls(", ")"),
     };
     out.sql(before);
     out.sql(match yields {
-        Yields::Rows => "json_agg(page)",
-        Yields::Row => "json_agg(page)->0",
-        Yields::Scalars => "json_agg(page.pgrst_scalar)",
-        Yields::Scalar | Yields::Nothing => "json_agg(page.pgrst_scalar)->0",
+        Yields::Rows => "pg_catalog.json_agg(page)",
+        Yields::Row => "pg_catalog.json_agg(page)->0",
+        Yields::Scalars => "pg_catalog.json_agg(page.pgrst_scalar)",
+        Yields::Scalar | Yields::Nothing => "pg_catalog.json_agg(page.pgrst_scalar)->0",
     });
     out.sql(after);
     out.sql(if yields.is_set() { ", '[]')" } else { ", 'null')" });
@@ -145,7 +145,7 @@ fn leading_counts(out: &mut SqlWriter, plan: &ReadPlan<'_>) -> Vec<Leading> {
         out.sql("), ");
         leading.push(Leading::Total);
     }
-    out.sql("count(*)");
+    out.sql("pg_catalog.count(*)");
     leading.push(Leading::PageTotal);
     leading
 }
@@ -160,18 +160,18 @@ fn from_page(out: &mut SqlWriter, plan: &ReadPlan<'_>) {
 /// rows names what the mutation returned, selected or not, as PostgREST's does.
 fn csv(out: &mut SqlWriter, root: &Node<'_>) {
     if root.source == Source::Returning {
-        out.sql("coalesce((SELECT string_agg(key, ',') FROM json_object_keys((SELECT row_to_json(written) FROM ");
+        out.sql("coalesce((SELECT pg_catalog.string_agg(key, ',') FROM pg_catalog.json_object_keys((SELECT pg_catalog.row_to_json(written) FROM ");
         out.ident(SOURCE_CTE);
         out.sql(" AS written LIMIT 1)) AS key), '')");
     } else {
         let keys: Vec<String> = leaves(root, Mode::Jsonb).into_iter().map(|leaf| leaf.key.into_owned()).collect();
-        out.sql("CASE WHEN count(*) = 0 THEN '' ELSE ");
+        out.sql("CASE WHEN pg_catalog.count(*) = 0 THEN '' ELSE ");
         out.bind(fixed(&keys.join(",")));
         out.sql("::text END");
     }
     out.sql(
         " || E'\\n' || \
-         coalesce(string_agg(substring(page::text, 2, length(page::text) - 2), E'\\n'), '')",
+         coalesce(pg_catalog.string_agg(pg_catalog.substring(page::text, 2, pg_catalog.length(page::text) - 2), E'\\n'), '')",
     );
 }
 
@@ -198,7 +198,7 @@ mod tests {
     fn columns_and_conditions() {
         check(
             &fixture::get("ports", Query::default()),
-            r#"SELECT "ports"."id", "ports"."code", to_json("ports"."tags"), "ports"."info", "ports"."opened" FROM "api"."ports""#,
+            r#"SELECT "ports"."id", "ports"."code", pg_catalog.to_json("ports"."tags"), "ports"."info", "ports"."opened" FROM "api"."ports""#,
         );
         let mut request = fixture::get("ports", select([column("id")]));
         request.query.conditions.push(equals(&[], "co\"de", "x"));
@@ -208,8 +208,8 @@ mod tests {
         request.query.conditions.clear();
         check(
             &request,
-            "SELECT count(*), CASE WHEN count(*) = 0 THEN '' ELSE $1::text END || E'\\n' || \
-             coalesce(string_agg(substring(page::text, 2, length(page::text) - 2), E'\\n'), '') \
+            "SELECT pg_catalog.count(*), CASE WHEN pg_catalog.count(*) = 0 THEN '' ELSE $1::text END || E'\\n' || \
+             coalesce(pg_catalog.string_agg(pg_catalog.substring(page::text, 2, pg_catalog.length(page::text) - 2), E'\\n'), '') \
              FROM (SELECT \"ports\".\"id\" AS \"id\" FROM \"api\".\"ports\" LIMIT $2 OFFSET $3) AS page",
         );
     }
@@ -222,12 +222,12 @@ mod tests {
         request.range = RowRange { offset: 0, limit: Some(1) };
         check(
             &request,
-            r#"SELECT counted.total, page.* FROM (SELECT count(*) AS total FROM "api"."ports") AS counted LEFT JOIN (SELECT TRUE, "ports"."id" FROM "api"."ports" LIMIT $1 OFFSET $2) AS page ON TRUE"#,
+            r#"SELECT counted.total, page.* FROM (SELECT pg_catalog.count(*) AS total FROM "api"."ports") AS counted LEFT JOIN (SELECT TRUE, "ports"."id" FROM "api"."ports" LIMIT $1 OFFSET $2) AS page ON TRUE"#,
         );
         request.action = crate::request::Action::Read { relation: "ports".into(), body: BodyWanted::HeadOnly };
         check(
             &request,
-            r#"SELECT (SELECT count(*) AS total FROM "api"."ports"), count(*) FROM (SELECT "ports"."id" AS "id" FROM "api"."ports" LIMIT $1 OFFSET $2) AS page"#,
+            r#"SELECT (SELECT pg_catalog.count(*) AS total FROM "api"."ports"), pg_catalog.count(*) FROM (SELECT "ports"."id" AS "id" FROM "api"."ports" LIMIT $1 OFFSET $2) AS page"#,
         );
     }
 
@@ -241,7 +241,7 @@ mod tests {
                     embed("operators", None, [column("name"), embed("vessels", None, [column("id")])]),
                 ]),
             ),
-            r#"SELECT "vessels"."id", "vessels_operators_1"."trunkline_row_is_present", "vessels_operators_1"."name", "vessels_operators_1"."vessels" FROM "api"."vessels" LEFT JOIN LATERAL (SELECT TRUE AS "trunkline_row_is_present", "operators_1"."name" AS "name", (SELECT coalesce(json_agg("operators_vessels_2"), '[]') AS "operators_vessels_2" FROM (SELECT "vessels_2"."id" AS "id" FROM "api"."vessels" AS "vessels_2" WHERE "vessels_2"."operator_id" = "operators_1"."id") AS "operators_vessels_2") AS "vessels" FROM "api"."operators" AS "operators_1" WHERE "operators_1"."id" = "vessels"."operator_id") AS "vessels_operators_1" ON TRUE"#,
+            r#"SELECT "vessels"."id", "vessels_operators_1"."trunkline_row_is_present", "vessels_operators_1"."name", "vessels_operators_1"."vessels" FROM "api"."vessels" LEFT JOIN LATERAL (SELECT TRUE AS "trunkline_row_is_present", "operators_1"."name" AS "name", (SELECT coalesce(pg_catalog.json_agg("operators_vessels_2"), '[]') AS "operators_vessels_2" FROM (SELECT "vessels_2"."id" AS "id" FROM "api"."vessels" AS "vessels_2" WHERE "vessels_2"."operator_id" = "operators_1"."id") AS "operators_vessels_2") AS "vessels" FROM "api"."operators" AS "operators_1" WHERE "operators_1"."id" = "vessels"."operator_id") AS "vessels_operators_1" ON TRUE"#,
         );
         let mut request =
             fixture::get("vessels", select([column("id"), embed("crew", Some(Join::Inner), [column("name")])]));
@@ -275,7 +275,7 @@ mod tests {
                 "operators",
                 select([column("name"), fixture::spread("vessels", [column("id"), column("id")])]),
             ),
-            r#"SELECT "operators"."name", "operators_vessels_1"."id", "operators_vessels_1"."trunkline_row_is_present_1" FROM "api"."operators" LEFT JOIN LATERAL (SELECT coalesce(json_agg("operators_vessels_1"."id"), '[]') AS "id", coalesce(json_agg("operators_vessels_1"."trunkline_row_is_present_1"), '[]') AS "trunkline_row_is_present_1" FROM (SELECT "vessels_1"."id" AS "id", "vessels_1"."id" AS "trunkline_row_is_present_1" FROM "api"."vessels" AS "vessels_1" WHERE "vessels_1"."operator_id" = "operators"."id") AS "operators_vessels_1") AS "operators_vessels_1" ON TRUE"#,
+            r#"SELECT "operators"."name", "operators_vessels_1"."id", "operators_vessels_1"."trunkline_row_is_present_1" FROM "api"."operators" LEFT JOIN LATERAL (SELECT coalesce(pg_catalog.json_agg("operators_vessels_1"."id"), '[]') AS "id", coalesce(pg_catalog.json_agg("operators_vessels_1"."trunkline_row_is_present_1"), '[]') AS "trunkline_row_is_present_1" FROM (SELECT "vessels_1"."id" AS "id", "vessels_1"."id" AS "trunkline_row_is_present_1" FROM "api"."vessels" AS "vessels_1" WHERE "vessels_1"."operator_id" = "operators"."id") AS "operators_vessels_1") AS "operators_vessels_1" ON TRUE"#,
         );
     }
 }
