@@ -3,14 +3,14 @@
 SELECT
   split.name,
   split.value
-FROM pg_db_role_setting s
-JOIN pg_roles me ON me.oid = s.setrole
-LEFT JOIN pg_database d ON d.oid = s.setdatabase
-CROSS JOIN LATERAL unnest(s.setconfig) WITH ORDINALITY AS clause (setting, place)
+FROM pg_catalog.pg_db_role_setting s
+JOIN pg_catalog.pg_roles me ON me.oid = s.setrole
+LEFT JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase
+CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) WITH ORDINALITY AS clause (setting, place)
 CROSS JOIN LATERAL (
   SELECT
-    substr(clause.setting, 1, strpos(clause.setting, '=') - 1) AS name,
-    substr(clause.setting, strpos(clause.setting, '=') + 1) AS value
+    pg_catalog.substr(clause.setting, 1, pg_catalog.strpos(clause.setting, '=') - 1) AS name,
+    pg_catalog.substr(clause.setting, pg_catalog.strpos(clause.setting, '=') + 1) AS value
 ) AS split
 WHERE me.rolname = current_user
   AND (s.setdatabase = 0 OR d.datname = current_catalog)
