@@ -3,29 +3,30 @@
 //! Must not know: what is said on a connection.
 //! Invariants: `open` counts idle, leased and opening connections and never passes `size`; while somebody waits, nothing
 //! is idle; a connection that comes back with answers due cannot be expressed.
-//! Limits: `limits::POOL_WAITERS_MAX`, `limits::CONNECT_SECONDS`, `limits::CANCEL_SECONDS`.
+//! Limits: `limits::POOL_WAITERS_MAX`, `limits::CONNECT_SECONDS`.
 
 pub mod exchange;
 pub mod handle;
-pub mod together;
+mod lease;
+mod together;
+mod waiter;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::poll_fn;
-use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use exchange::{Asker, Message, Seat};
 use handle::ConnectorHandle;
-use together::{Passenger, Together};
+pub use lease::Lease;
+pub use together::Passenger;
+pub use waiter::Sharing;
+use waiter::{Gift, Waiter, Waiting};
 
 use crate::observe::{Event, Log};
-use crate::wire::conn::{Busy, Idle, StatementCounts};
-use crate::wire::connect::{BackendKey, ConnectError};
+use crate::wire::conn::{Idle, StatementCounts};
+use crate::wire::connect::ConnectError;
 use crate::wire::db_error::DbError;
 use crate::{limits, rt};
 
@@ -68,10 +69,6 @@ impl std::error::Error for PoolError {}
 /// A connection used so lately isn't asked whether it still lives: under load that would be a system call for each
 /// request, and one that breaks at this moment is found out by its next read.
 const TRUSTED: Duration = Duration::from_millis(1);
-/// Between two cancellations of the same query, doubled each time.
-const CANCEL_PAUSE: Duration = Duration::from_millis(20);
-const CANCEL_PAUSE_MAX: Duration = Duration::from_secs(2);
-
 /// What `/metrics` shows of a pool.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Gauges {
@@ -126,50 +123,10 @@ struct Parked {
     since: Instant,
 }
 
-/// Whether a request may be sent on one connection with others that wait.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sharing {
-    Alone,
-    /// It is read-only, runs no code that users wrote, and may be sent again elsewhere.
-    Together,
-}
-
 /// What a request is given.
 pub enum Leased {
     Alone(Lease),
     Together(Passenger),
-}
-
-struct Waiter {
-    sharing: Sharing,
-    queued: Cell<bool>,
-    gift: RefCell<Option<Gift>>,
-    waker: RefCell<Option<Waker>>,
-}
-
-/// What somebody waits for.
-enum Gift {
-    Connection(Held),
-    /// None could be opened.
-    Refusal(ConnectError),
-    /// A connection that others share, to append one's batch to.
-    Place(Passenger),
-    /// The same connection, whose next answers are one's own.
-    Turn(Lease, Busy),
-    /// Those who shared it are each to find a connection of their own.
-    Dissolved,
-}
-
-/// A connection on loan. Dropped while the connection is out, it frees the place for a new one; dropped before `take`, it
-/// gives the connection back.
-pub struct Lease {
-    pool: Rc<Pool>,
-    /// The connection, before it is taken.
-    held: Option<Held>,
-    /// Its place, once it is taken.
-    taken: Option<(Place, Instant)>,
-    /// Who else has batches on it.
-    together: Option<Rc<Together>>,
 }
 
 impl Pool {
@@ -553,109 +510,5 @@ impl Held {
             drop(place);
         };
         rt::spawn(farewell, |_| ());
-    }
-}
-
-impl Waiter {
-    fn new(sharing: Sharing) -> Rc<Self> {
-        Rc::new(Self { sharing, queued: Cell::new(false), gift: RefCell::default(), waker: RefCell::default() })
-    }
-
-    /// To a waiter that was taken from the queue.
-    fn give(&self, gift: Gift) {
-        self.queued.set(false);
-        // What is dropped may give something to others.
-        drop(self.gift.replace(Some(gift)));
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-
-    async fn gift(&self) -> Gift {
-        poll_fn(|context| match self.gift.take() {
-            Some(gift) => Poll::Ready(gift),
-            None => {
-                *self.waker.borrow_mut() = Some(context.waker().clone());
-                Poll::Pending
-            }
-        })
-        .await
-    }
-}
-
-/// A waiter's place in the queue, given up when the request is.
-struct Waiting<'p> {
-    pool: &'p Rc<Pool>,
-    waiter: Rc<Waiter>,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let gift = self.waiter.gift.take();
-        if self.waiter.queued.get() {
-            let mut state = self.pool.state.borrow_mut();
-            if let Some(index) = state.waiters.iter().position(|waiter| Rc::ptr_eq(waiter, &self.waiter)) {
-                state.waiters.remove(index);
-            }
-        }
-        // A connection that was given too late goes to the next.
-        if let Some(Gift::Connection(held)) = gift {
-            self.pool.arrive(held);
-        }
-    }
-}
-
-impl Lease {
-    fn new(held: Held) -> Self {
-        Self { pool: held.place.pool.clone(), held: Some(held), taken: None, together: None }
-    }
-
-    /// The connection, once.
-    pub fn take(&mut self) -> Idle {
-        match self.held.take() {
-            Some(Held { place, idle, expires }) => {
-                self.taken = Some((place, expires));
-                idle
-            }
-            None => unreachable!("a lease's connection is taken once"),
-        }
-    }
-
-    /// Gives the connection to the next.
-    pub fn put_back(mut self, mut idle: Idle) {
-        self.together = None;
-        if let Some((place, expires)) = self.taken.take() {
-            let (new, mut sum) = (idle.take_statement_counts(), self.pool.statements.get());
-            sum.requests += new.requests;
-            sum.hits += new.hits;
-            self.pool.statements.set(sum);
-            self.pool.tell(|| format!("{} is available due to session success", idle.name()));
-            self.pool.arrive(Held { place, idle, expires });
-        }
-    }
-
-    /// Cancels what the connection with this key is doing until `reading` ends; one that fails or comes before the statement
-    /// began is sent again. Until `Busy::settle` has run after that, the connection must not go back: the cancellation could
-    /// still hit whatever is sent next. Whoever shares the connection goes alone.
-    pub async fn cancel_until<F: Future>(&self, key: &BackendKey, mut reading: Pin<&mut F>) -> F::Output {
-        self.go_alone();
-        let mut pause = CANCEL_PAUSE;
-        loop {
-            let deadline = Instant::now() + Duration::from_secs(limits::CANCEL_SECONDS);
-            let _: io::Result<()> = self.pool.connector.cancel(key.clone(), deadline).await;
-            if let Some(done) = rt::within_borrowed(reading.as_mut(), pause).await {
-                return done;
-            }
-            pause = (pause * 2).min(CANCEL_PAUSE_MAX);
-        }
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.go_alone();
-        if let Some(held) = self.held.take() {
-            self.pool.arrive(held);
-        }
     }
 }

@@ -13,7 +13,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Gift, Lease, Leased, Pool, Sharing, Waiter};
+use super::lease::Lease;
+use super::waiter::{Gift, Sharing, Waiter};
+use super::{Leased, Pool};
 use crate::wire::conn::Busy;
 use crate::{limits, rt};
 
