@@ -14,6 +14,7 @@ import platform
 import resource
 import shlex
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -41,6 +42,8 @@ SOAK_GROWTH_MB_MAX = 16
 
 
 def main():
+    # Ended from outside, it stops what it started all the same.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = parse_options()
     with open(os.path.join(HERE, "scenarios.json")) as file:
         scenarios = json.load(file)

@@ -20,7 +20,7 @@ const CANCEL_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// A connection on loan. Dropped while the connection is out, it frees the place for a new one; dropped before `take`, it
 /// gives the connection back.
 pub struct Lease {
-    pub(super) pool: Rc<Pool>,
+    pool: Rc<Pool>,
     /// The connection, before it is taken.
     held: Option<Held>,
     /// Its place, once it is taken.
