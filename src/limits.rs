@@ -115,7 +115,7 @@ pub const POOL_PATIENCE_MS: u64 = 5;
 pub const POOL_ASK_AGAIN_MS: u64 = 100;
 /// What `server-db-pipeline` may be.
 pub const DB_PIPELINE_MAX: u64 = 64;
-/// A read that shares a connection and hasn't had its turn after this is sent once more on one of its own.
+/// Reads that share a connection on which nobody's turn has come for this long are sent once more, each on one of its own.
 pub const DB_PIPELINE_PATIENCE_MS: u64 = 50;
 /// After a reload that found what sessions start from changed, every connection to PostgreSQL is replaced within this time.
 pub const POOL_RENEWAL_SECONDS: u64 = 5;

@@ -5,8 +5,8 @@
 //! Must not know: what the batches say.
 //! Invariants: whoever holds the lease holds the connection; whoever waits is given it or told that the rest is dissolved.
 //! What can't go on as planned (a slow statement in front, a cancellation, a broken connection) dissolves it: those who wait
-//! each find a connection of their own and send their batch again, which `Sharing::Together` allows. No batch is sent
-//! more than once this way: the second time it is alone.
+//! each find a connection of their own and send their batch again, which `Sharing::Together` allows. A batch is sent twice at
+//! most: the second time it is alone.
 //! Limits: `limits::DB_PIPELINE_PATIENCE_MS`.
 
 use std::cell::Cell;
@@ -83,16 +83,9 @@ impl Passenger {
                 lease.pass_on(busy).await;
             }
         }
-        let patience = Duration::from_millis(limits::DB_PIPELINE_PATIENCE_MS);
-        let given = rt::within(patience, self.waiter.gift()).await;
-        // Both may be due at once: a turn that is there is taken.
-        match given.ok().or_else(|| self.waiter.gift.take()) {
-            Some(Gift::Turn(lease, busy)) => {
-                std::mem::forget(waits);
-                Some((lease, busy))
-            }
-            Some(Gift::Connection(_) | Gift::Refusal(_) | Gift::Place(_) | Gift::Dissolved) | None => None,
-        }
+        let turn = together.await_turn(&self.waiter).await?;
+        std::mem::forget(waits);
+        Some(turn)
     }
 }
 
@@ -111,6 +104,22 @@ impl Drop for Waits<'_> {
 }
 
 impl Together {
+    /// `None` once it is dissolved, or where nobody's turn has come for too long.
+    async fn await_turn(&self, waiter: &Waiter) -> Option<(Lease, Busy)> {
+        let patience = Duration::from_millis(limits::DB_PIPELINE_PATIENCE_MS);
+        loop {
+            let next = self.next.get();
+            let given = rt::within(patience, waiter.gift()).await;
+            // Both may be due at once: a turn that is there is taken.
+            match given.ok().or_else(|| waiter.gift.take()) {
+                Some(Gift::Turn(lease, busy)) => return Some((lease, busy)),
+                Some(Gift::Connection(_) | Gift::Refusal(_) | Gift::Place(_) | Gift::Dissolved) => return None,
+                None if self.next.get() == next => return None,
+                None => {}
+            }
+        }
+    }
+
     /// Everybody who still waits goes alone.
     pub fn dissolve(&self) {
         if self.dissolved.replace(true) {
@@ -134,7 +143,7 @@ impl Lease {
         match next {
             Some(waiter) => waiter.give(Gift::Turn(self, busy)),
             None if busy.syncs_due() == 0 => self.retire(busy).await,
-            // Answers that nobody waits for any more: this one's client doesn't either.
+            // The answers that are left are nobody's: this request doesn't wait for them.
             None => rt::spawn(self.retire(busy), |_| ()),
         }
     }

@@ -354,6 +354,15 @@ pub fn waiters_share_a_connection(text: &str) {
             assert_eq!(d, &(3, format!("d{pid}"), false));
             assert_eq!(pool.gauges().available, 1);
         }
+        // Each takes its time, all of them more than anybody waits behind a single one.
+        let held = obtain(&pool).await.unwrap();
+        let shared = Rc::new(Shared::default());
+        for number in 0..3 {
+            shared.ask(&pool, number, "select 'slept' || pg_sleep(0.03)");
+        }
+        until(|| pool.gauges().waiting == 3).await;
+        drop(held);
+        assert!(shared.taken(3).await.iter().all(|(_, answer, together)| answer == "slept" && *together));
         // Behind one that goes alone, or in front of it, nobody is taken along.
         let held = obtain(&pool).await.unwrap();
         let shared = Rc::new(Shared::default());
