@@ -33,7 +33,7 @@ impl Directory {
         let doing = || format!("making the folder {}", path.display());
         let closed = |path: &Path| DirBuilder::new().mode(0o700).create(path);
         closed(&path).map_err(os(doing()))?;
-        let lock = lock(&path).map_err(os(doing()))?;
+        let lock = make_lock(&path).map_err(os(doing()))?;
         let directory = Self { path: path.clone(), _lock: lock };
         for folder in [directory.data(), directory.socket()] {
             closed(&folder).map_err(os(doing()))?;
@@ -66,9 +66,21 @@ impl Drop for Directory {
     }
 }
 
-/// Takes the lock of a folder, if nobody holds it.
-fn lock(folder: &Path) -> io::Result<Flock<File>> {
-    let file = File::options().create(true).truncate(false).write(true).open(folder.join(LOCK))?;
+/// Makes the lock of a new folder. It has its name only once it is held: a sweep of another process would take one that is
+/// not, and the folder with it.
+fn make_lock(folder: &Path) -> io::Result<Flock<File>> {
+    let unnamed = folder.join("lock.new");
+    let held = take(File::create_new(&unnamed)?)?;
+    fs::rename(unnamed, folder.join(LOCK))?;
+    Ok(held)
+}
+
+/// The lock of a folder whose owner is gone.
+fn orphaned(folder: &Path) -> io::Result<Flock<File>> {
+    take(File::options().write(true).open(folder.join(LOCK))?)
+}
+
+fn take(file: File) -> io::Result<Flock<File>> {
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno.into())
 }
 
@@ -77,8 +89,8 @@ fn sweep(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
         let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
-        // One that is being made has no lock file yet: it is left alone.
-        if ours && entry.path().join(LOCK).exists() && lock(&entry.path()).is_ok() {
+        // One that is being made has no lock yet: it is left alone.
+        if ours && orphaned(&entry.path()).is_ok() {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
@@ -107,6 +119,17 @@ mod tests {
         drop(owned);
         assert!(!path.exists());
         drop(second);
+        // Made and swept at the same time, by many: nobody's folder goes while it is in use.
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let made = Directory::create(&parent, None).expect("a folder");
+                        assert!(made.data().is_dir());
+                    }
+                });
+            }
+        });
         fs::remove_dir_all(&parent).expect("removal");
     }
 }
