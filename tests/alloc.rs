@@ -10,7 +10,7 @@ mod tests {
     use std::net::TcpStream;
     use std::os::unix::net::UnixStream;
     use std::sync::Mutex;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
     use std::time::{Duration, Instant};
 
     use ring::hmac;
@@ -35,6 +35,8 @@ mod tests {
 
     /// Allocations of every thread that is not a test's: those of a server that runs in this process.
     static OF_THE_SERVER: AtomicU64 = AtomicU64::new(0);
+    /// And what those threads hold.
+    static BYTES_OF_THE_SERVER: AtomicI64 = AtomicI64::new(0);
     /// One test at a time, so that what is counted is its own.
     static ALONE: Mutex<()> = Mutex::new(());
 
@@ -45,21 +47,30 @@ mod tests {
         }
     }
 
+    fn weigh(more: usize, less: usize) {
+        if !IS_TEST.get() {
+            BYTES_OF_THE_SERVER.fetch_add(more as i64 - less as i64, Ordering::Relaxed);
+        }
+    }
+
     // SAFETY: every call goes to the system's allocator unchanged; counting touches a thread-local without a destructor.
     unsafe impl GlobalAlloc for Counting {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             count();
+            weigh(layout.size(), 0);
             // SAFETY: the caller's promise about `layout` is passed on.
             unsafe { System.alloc(layout) }
         }
 
         unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+            weigh(0, layout.size());
             // SAFETY: `block` came from `System` with this layout.
             unsafe { System.dealloc(block, layout) }
         }
 
         unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
             count();
+            weigh(size, layout.size());
             // SAFETY: `block` came from `System` with this layout, and the caller vouches for `size`.
             unsafe { System.realloc(block, layout, size) }
         }
@@ -203,10 +214,14 @@ mod tests {
     ];
     const EXCHANGED: usize = 400;
 
+    const IDLE: usize = 200;
+    /// Beside it a connection costs the kernel's and the allocator's overhead; ten thousand shall not take more than 100 MB.
+    const IDLE_BYTES_MAX: i64 = 9_000;
+
     /// The whole way: socket, cached shape, settings, PostgreSQL, rows into JSON, answer. What other threads of the server
     /// do meanwhile (a look at the clock, a heartbeat) is counted too, so that a few allocations are none of a request's.
     #[test]
-    fn a_request_of_a_known_shape_allocates_nothing() {
+    fn a_request_of_a_known_shape_allocates_nothing_and_leaves_a_small_connection() {
         let _alone = ALONE.lock();
         IS_TEST.set(true);
         let postgres = Cluster::start(ClusterOptions::default()).unwrap();
@@ -223,6 +238,17 @@ mod tests {
             assert!(before > 0, "the counter counts");
             assert!(allocated < EXCHANGED as u64 / 10, "{allocated} allocations in {EXCHANGED} of {what}");
         }
+        let (_, request, begin) = EXCHANGES[0];
+        let held = BYTES_OF_THE_SERVER.load(Ordering::Relaxed);
+        let idle: Vec<TcpStream> = (1..=IDLE)
+            .map(|n| {
+                let mut client = connect(port);
+                ask(&mut client, &request(n), &begin(n));
+                client
+            })
+            .collect();
+        let each = (BYTES_OF_THE_SERVER.load(Ordering::Relaxed) - held) / IDLE as i64;
+        assert!((1_000..IDLE_BYTES_MAX).contains(&each), "{each} bytes for each of {} idle connections", idle.len());
     }
 
     fn get(target: &str) -> String {

@@ -21,26 +21,23 @@ const CANCEL_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// gives the connection back.
 pub struct Lease {
     pool: Rc<Pool>,
-    /// The connection, before it is taken.
-    held: Option<Held>,
-    /// Its place, once it is taken.
-    taken: Option<(Place, Instant)>,
+    place: Option<(Place, Instant)>,
+    /// Before it is taken.
+    idle: Option<Idle>,
     /// Who else has batches on it.
     pub(super) together: Option<Rc<Together>>,
 }
 
 impl Lease {
     pub(super) fn new(held: Held) -> Self {
-        Self { pool: held.place.pool.clone(), held: Some(held), taken: None, together: None }
+        let Held { place, idle, expires } = held;
+        Self { pool: place.pool.clone(), place: Some((place, expires)), idle: Some(idle), together: None }
     }
 
     /// The connection, once.
     pub fn take(&mut self) -> Idle {
-        match self.held.take() {
-            Some(Held { place, idle, expires }) => {
-                self.taken = Some((place, expires));
-                idle
-            }
+        match self.idle.take() {
+            Some(idle) => idle,
             None => unreachable!("a lease's connection is taken once"),
         }
     }
@@ -48,7 +45,7 @@ impl Lease {
     /// Gives the connection to the next.
     pub fn put_back(mut self, mut idle: Idle) {
         self.together = None;
-        if let Some((place, expires)) = self.taken.take() {
+        if let Some((place, expires)) = self.place.take() {
             let (new, mut sum) = (idle.take_statement_counts(), self.pool.statements.get());
             sum.requests += new.requests;
             sum.hits += new.hits;
@@ -78,8 +75,8 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.go_alone();
-        if let Some(held) = self.held.take() {
-            self.pool.arrive(held);
+        if let (Some(idle), Some((place, expires))) = (self.idle.take(), self.place.take()) {
+            self.pool.arrive(Held { place, idle, expires });
         }
     }
 }

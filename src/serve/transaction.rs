@@ -110,7 +110,9 @@ pub async fn run<S: Sink>(
         match pool.lease(manner.sharing).await.map_err(ServeError::Pool)? {
             Leased::Alone(lease) => return run_alone(pool, lease, steps, manner, sink, reply).await,
             Leased::Together(passenger) => {
-                if let Some(first_rows) = run_together(pool, passenger, steps, manner, sink, reply).await? {
+                // Boxed: every idle client would hold room for its state.
+                let together = Box::pin(run_together(pool, passenger, steps, manner, sink, reply));
+                if let Some(first_rows) = together.await? {
                     return Ok(first_rows);
                 }
             }
@@ -474,7 +476,7 @@ impl Batch<'_> {
             return read.await;
         }
         self.cancelled = Cancelled::Yes;
-        lease.cancel_until(&key, read).await
+        Box::pin(lease.cancel_until(&key, read)).await
     }
 
     /// What went wrong first is what the client is told.

@@ -308,7 +308,8 @@ impl Busy {
         while !self.0.answers.due.is_empty() {
             match self.answer()? {
                 Some(_) => {}
-                None => self.0.more().await?,
+                // Boxed: most often nothing is due any more, and every request would hold room for its state.
+                None => Box::pin(self.0.more()).await?,
             }
         }
         self.0.outgoing.finish().await;
