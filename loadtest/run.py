@@ -2,9 +2,9 @@
 """Drives Trunkline and what it is compared with through the scenarios of scenarios.json, in interleaved rounds.
 
 Makes a private PostgreSQL with the sample shop, starts the servers, and prints for each scenario: requests/s, CPU per
-request of the server and of PostgreSQL, p50, p99, errors, memory. Beside them the ceiling (a hand-written server with
-one query), pgbench sending the same SQL in one pipeline (the limit without any HTTP), and, where one is given,
-PostgREST. Needs Python 3.9 or newer, wrk, and PostgreSQL's server programs; nothing else may use the machine meanwhile.
+request of the server and of PostgreSQL, p50, p99, errors, memory. Beside them Trunkline with connections that waiting
+reads share (pipelined), the ceiling (a hand-written server with one query), pgbench sending the same SQL in one pipeline
+(the limit without any HTTP), and, where one is given, PostgREST. Needs Python 3.9 or newer, wrk, and PostgreSQL's server programs; nothing else may use the machine meanwhile.
 """
 
 import argparse

@@ -42,6 +42,8 @@ pub struct PoolSettings {
     pub max_lifetime: Duration,
     /// How many that wait may be sent together on one connection, at least one.
     pub together: usize,
+    /// How long they wait behind one of them before they go alone.
+    pub patience: Duration,
 }
 
 /// Why there is no connection.

@@ -281,6 +281,24 @@ fn nobody_stands_in_for_what_statements_call() {
     }
 }
 
+/// Also what begins a transaction that isn't the batch itself is parsed again.
+#[test]
+fn what_user_code_deallocates_is_prepared_again() {
+    let cluster = cluster();
+    let forget = "create function api.forget() returns text language plpgsql volatile as \
+                  $$ begin execute 'deallocate all'; return 'forgotten'; end $$";
+    cluster.psql_in(DATABASE, forget).unwrap();
+    let process = start_at(&cluster.uri("authenticator", DATABASE), "db-tx-end = \"commit-allow-override\"\n");
+    for _ in 0..3 {
+        for preference in ["Prefer: tx=rollback\r\n", ""] {
+            let reply = ask(&process, "POST", "/rpc/one_scalar", preference, Some("{\"n\": 9}"));
+            assert_eq!((reply.status, reply.text().as_str()), (200, "9"), "{preference}");
+            let reply = ask(&process, "POST", "/rpc/forget", "", Some("{}"));
+            assert_eq!((reply.status, reply.text().as_str()), (200, "\"forgotten\""));
+        }
+    }
+}
+
 /// Asks PostgreSQL until it has an answer.
 fn told_by(cluster: &Cluster, what: &str, question: &str) -> String {
     let deadline = Instant::now() + PATIENCE;

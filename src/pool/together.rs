@@ -7,7 +7,6 @@
 //! What can't go on as planned (a slow statement in front, a cancellation, a broken connection) dissolves it: those who wait
 //! each find a connection of their own and send their batch again, which `Sharing::Together` allows. A batch is sent twice at
 //! most: the second time it is alone.
-//! Limits: `limits::DB_PIPELINE_PATIENCE_MS`.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -16,8 +15,8 @@ use std::time::Duration;
 use super::lease::Lease;
 use super::waiter::{Gift, Sharing, Waiter};
 use super::{Leased, Pool};
+use crate::rt;
 use crate::wire::conn::Busy;
-use crate::{limits, rt};
 
 /// Those whose batches are on one connection, in order.
 pub(super) struct Together {
@@ -25,6 +24,7 @@ pub(super) struct Together {
     /// The first that has not been given its turn to read.
     next: Cell<usize>,
     dissolved: Cell<bool>,
+    patience: Duration,
 }
 
 /// One of them, from its batch to its turn.
@@ -55,7 +55,8 @@ impl Pool {
         }
         let idle = lease.take();
         self.tell(|| format!("{} is shared by {} requests", idle.name(), members.len()));
-        let together = Rc::new(Together { members, next: Cell::new(0), dissolved: Cell::new(false) });
+        let (next, dissolved, patience) = (Cell::new(0), Cell::new(false), self.settings.patience);
+        let together = Rc::new(Together { members, next, dissolved, patience });
         lease.together = Some(together.clone());
         Leased::Together(Passenger { waiter: first.clone(), place: Some((lease, idle.begin(), together, 0)) })
     }
@@ -106,10 +107,9 @@ impl Drop for Waits<'_> {
 impl Together {
     /// `None` once it is dissolved, or where nobody's turn has come for too long.
     async fn await_turn(&self, waiter: &Waiter) -> Option<(Lease, Busy)> {
-        let patience = Duration::from_millis(limits::DB_PIPELINE_PATIENCE_MS);
         loop {
             let next = self.next.get();
-            let given = rt::within(patience, waiter.gift()).await;
+            let given = rt::within(self.patience, waiter.gift()).await;
             // Both may be due at once: a turn that is there is taken.
             match given.ok().or_else(|| waiter.gift.take()) {
                 Some(Gift::Turn(lease, busy)) => return Some((lease, busy)),

@@ -302,8 +302,8 @@ impl<'s> Batch<'s> {
     /// The statement that is to be parsed again, where one failed for that before it had begun.
     fn stale(&self) -> Option<(&DbError, &'s str)> {
         let Some(Failure::Database { error, statement, bound: Bound::No }) = &self.failure else { return None };
-        let texts = self.begin.into_iter().chain(self.steps.iter().map(|step| step.text));
-        let text = texts.into_iter().nth(*statement)?;
+        let mut texts = self.begin.into_iter().chain(self.steps.iter().map(|step| step.text));
+        let text = texts.nth(*statement)?;
         error.is_stale_statement().then_some((&**error, text))
     }
 

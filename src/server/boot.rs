@@ -412,6 +412,7 @@ fn pool_settings(config: &Config, size: usize) -> PoolSettings {
         max_idle: Duration::from_secs(config.db_pool_max_idletime_s),
         max_lifetime: Duration::from_secs(config.db_pool_max_lifetime_s),
         together: config.server_db_pipeline.unwrap_or(1),
+        patience: Duration::from_millis(limits::DB_PIPELINE_PATIENCE_MS),
     }
 }
 

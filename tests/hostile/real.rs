@@ -36,6 +36,8 @@ fn a_real_server() {
         pool::cores_even_out(&text);
         pool::failures_reach_those_who_wait(&text);
         pool::waiters_share_a_connection(&text);
+        pool::who_shares_waits_as_long_as_turns_come(&text);
+        pool::who_goes_alone_shares_with_nobody(&text);
         pool::who_shares_is_not_held_up(&text);
     }
 }
