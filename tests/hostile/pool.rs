@@ -363,15 +363,15 @@ pub fn who_shares_waits_as_long_as_turns_come(text: &str) {
     let connector = Connector::start(2).unwrap();
     on_both_drivers(async || {
         let patience = Duration::from_secs(1);
-        let pool = pool(&connector, text, PoolSettings { together: 3, patience, ..settings(1) });
+        let pool = pool(&connector, text, PoolSettings { together: 4, patience, ..settings(1) });
         let held = obtain(&pool).await.unwrap();
         let shared = Rc::new(Shared::default());
-        for number in 0..3 {
+        for number in 0..4 {
             shared.ask(&pool, number, "select 'slept' || pg_sleep(0.45)");
         }
-        until(|| pool.gauges().waiting == 3).await;
+        until(|| pool.gauges().waiting == 4).await;
         drop(held);
-        assert!(shared.taken(3).await.iter().all(|(_, answer, together)| answer == "slept" && *together));
+        assert!(shared.taken(4).await.iter().all(|(_, answer, together)| answer == "slept" && *together));
     });
 }
 
